@@ -1,4 +1,4 @@
-"""Fits the systems of :mod:`cry_model` on recordings and measures them: ``python -m train``.
+"""Train and evaluate the systems of :mod:`cry_model` on recordings: ``python -m train``.
 
-Imports neither Gradio nor plotly nor librosa.
+This package imports neither Gradio nor plotly nor librosa.
 """

@@ -40,9 +40,9 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "export": (publish.ExportOptions, publish.run_export, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
-"""Name -> the options that it makes, what it does with them, its panel in the help."""
+"""Command name -> (options class, function that runs it, panel in the help)."""
 USAGE_ERROR: type[Exception] = typer.BadParameter.__base__
-"""Click's, which typer brings along since version 0.27."""
+"""Click's ``UsageError``; typer has bundled its own copy of Click since version 0.27."""
 
 app = typer.Typer(add_completion=False, help="Fit the cry recogniser's models, and publish them.")
 for name, (options_class, _, panel) in COMMANDS.items():
@@ -51,14 +51,14 @@ COMMAND_LINE = typer.main.get_command(app)
 
 
 def parse(words: Sequence[str]) -> Options | int:
-    """Return a command line's options, or an exit code after help; raise USAGE_ERROR if wrong."""
+    """Return parsed options, or an exit code after --help; raise USAGE_ERROR if any is invalid."""
     several = COMMANDS[words[0]][0].several() if words and words[0] in COMMANDS else ()
     words = repeat(words, several)
     return COMMAND_LINE(args=words, prog_name="python -m train", standalone_mode=False)
 
 
 def sentence(error: OSError) -> str:
-    """Return what to do about a disk that does not take what is written."""
+    """Describe a file-system error and how to fix it, in one or two sentences."""
     where = f"'{error.filename}'" if error.filename else "the output folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = "The disk is full: make room and run the same command again, or choose another"
@@ -73,7 +73,9 @@ def sentence(error: OSError) -> str:
 
 @as_found()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 2, or 75 if another is at it, and a sentence on standard error if not."""
+    """Run one command; return its exit status: 0, 2 on errors, 75 if busy, 130 after Ctrl-C.
+
+    Errors are printed to stderr; busy means that another process holds the output folder."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options = parse(words)

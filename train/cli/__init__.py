@@ -1,1 +1,1 @@
-"""Parse the commands of ``python -m train`` and run them."""
+"""Parse and run the commands of ``python -m train``."""

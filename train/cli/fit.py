@@ -1,4 +1,4 @@
-"""``python -m train prepare``, ``fit`` and ``fingerprint``, and what to look at in a corpus."""
+"""Run ``python -m train prepare``, ``fit`` and ``fingerprint``, and summarise a corpus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from train.publish import hub
 
 
 def by_label(data: Prepared) -> str:
-    """Write a line a label: recordings, groups, seconds, and what the corpus's own split tests."""
+    """Format recordings, groups, seconds and the corpus's own test recordings, a line per label."""
     items = data.clips.items
     table = pd.DataFrame(
         {
@@ -48,7 +48,7 @@ def by_label(data: Prepared) -> str:
 class PrepareOptions(CorpusOptions):
     """Decode a corpus once into one compact file.
 
-    'fit' reads it, also on a machine without audio libraries: copy the file there and give its
+    'fit' reads this file. To train on a machine without audio libraries, copy it there and pass its
     name to --dataset.
     """
 
@@ -65,7 +65,7 @@ class PrepareOptions(CorpusOptions):
 
 
 def run_prepare(options: PrepareOptions) -> None:
-    """Prepare the corpus and say what is in it."""
+    """Prepare the corpus and print a summary of it."""
     root, dataset = options.root(), DATASETS[options.dataset]
     if options.download:
         download(dataset.name, dataset.archive, root)
@@ -78,26 +78,26 @@ def run_prepare(options: PrepareOptions) -> None:
 
 
 def run(options: FitOptions) -> None:
-    """Fit what was asked for."""
+    """Fit the requested systems; with --publish, send the checkpoint to the Hub."""
     systems, place = systems_of(options), options.publish
     check_publish(options, systems)
     check(options, systems)
     accelerator = make_device(options)
-    if place is not None:  # now, not after a night
+    if place is not None:  # fail now, not after hours of training
         of_main(accelerator, lambda: hub.check_destination(place, options.private))
     runs = [one for system in systems for one in plan(options, system, accelerator)]
     said = [text for one in runs for text in heard(one.experiment)]
-    accelerator.print(*dict.fromkeys(said), sep="\n")  # once, however many systems hear it
+    accelerator.print(*dict.fromkeys(said), sep="\n")  # once, even if several systems use it
     for one in runs:
-        one.experiment.model(0)  # what does not suit is found now, not after an hour
+        one.experiment.model(0)  # detect incompatible settings now, not after an hour
     for one in runs:
         run_fit(one)
-    if place is not None and accelerator.is_main_process:  # the last run saves weights
+    if place is not None and accelerator.is_main_process:  # the last run saves the checkpoint
         print(f"Published: {hub.send(runs[-1].checkpoint_folder, place, options.private)}")
 
 
 def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
-    """Raise PublishError if there will be no checkpoint or several, or the name is none."""
+    """Raise PublishError if there will not be exactly one checkpoint, or the name is invalid."""
     if options.publish is None:
         if options.private:
             raise hub.PublishError("--private goes with --publish; name a place with --publish.")
@@ -116,7 +116,7 @@ def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
 
 
 def heard(experiment: Experiment) -> list[str]:
-    """Say what was read, and what of it does not look as it was meant."""
+    """Return lines that describe the corpus and warn about likely mistakes in it."""
     outer, data = experiment.outer_fold, experiment.data
     folds = experiment.folds if outer is None else outer.folds
     return [describe(data), *cautions(data, folds, experiment.protocol)]
@@ -124,10 +124,10 @@ def heard(experiment: Experiment) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class FingerprintOptions(CorpusOptions):
-    """Add to a checkpoint the fingerprints of the recordings that it was fitted on.
+    """Add to a checkpoint the fingerprints of the recordings that it was trained on.
 
-    It then tells whoever gives it such a recording that its answer is memory. Salted hashes are
-    kept and no sound. 'fit' does this for what it fits.
+    The model can then warn that a recording was in its training data. Only salted hashes are
+    stored, no audio. 'fit' does this by itself.
     """
 
     checkpoint: Annotated[Path, typer.Argument(help="folder of the checkpoint")]
@@ -138,7 +138,7 @@ class FingerprintOptions(CorpusOptions):
 
 
 def run_fingerprint(options: FingerprintOptions) -> None:
-    """Write fingerprints beside the weights; raise DataError without a corpus, or of rows."""
+    """Write fingerprints next to the weights; raise DataError without a corpus or without audio."""
     _, config = load_checkpoint(options.checkpoint)
     if isinstance(config.front_end, AcousticConfig):
         raise DataError("A model that was fitted on features keeps no fingerprints of sounds.")

@@ -1,4 +1,4 @@
-"""``python -m train grid``: many fits as a list of cells, each in a process of its own."""
+"""Run ``python -m train grid``: many fits as a list of cells, each in its own process."""
 
 import asyncio
 import contextlib
@@ -40,16 +40,17 @@ from train.data.splits import FOLDS, PROTOCOLS, has_test_part, split
 from train.scoring import results
 
 BUSY = 75
-"""Exit status of a fit whose folder another command writes to (EX_TEMPFAIL)."""
-PATIENCE = 30.0  # seconds for fits that are asked to end, before they are made to
+"""Exit status of a fit whose folder is locked by another command (EX_TEMPFAIL)."""
+PATIENCE = 30.0  # seconds from an interrupt until a fit is killed
 Place = tuple[str, str, str]
-"""Dataset, protocol and system, which share a results folder."""
+"""Dataset, protocol and system, which identify a results folder."""
 Where = Sequence[tuple[Path, Mapping[str, Any]]]
-"""The results folders of a place, the last one that of the checkpoint, and what was asked for."""
+"""Results folders of a place with the requested configurations; the last one's fit makes the
+checkpoint."""
 
 
 class GridFit(NamedTuple):
-    """All folds of a system under one seed; two with the same place share a results folder."""
+    """All folds of a system under one seed; all seeds of a place share a results folder."""
 
     dataset: str
     protocol: str
@@ -64,8 +65,8 @@ class GridFit(NamedTuple):
 class GridOptions(FittingOptions):
     """Cross-validate many systems on many corpora under many protocols, one seed after the other.
 
-    Several fits run at once if the machine is large enough. What is already in --out is not fitted
-    again, and what fails does not stop the rest.
+    With --jobs, several fits run at once. What is already in --out is not trained again, and a
+    failed fit does not stop the others.
     """
 
     datasets: Annotated[list[str], what(f"of {WITH_TABLES}; or prepared files", parser=EVERY)]
@@ -78,7 +79,7 @@ class GridOptions(FittingOptions):
     dry_run: Annotated[bool, where_to("only list the fits and which are done", "--dry-run")] = False
 
     def fit_options(self, dataset: str, **changes: object) -> FitOptions:
-        """Return the options of a fit on a corpus: those that both commands have, and changes."""
+        """Return the options of a fit on a corpus: those that both commands share, plus changes."""
         own = vars(self)
         same = {one.name: own[one.name] for one in fields(FitOptions) if one.name in own}
         return FitOptions(**{**same, "dataset": dataset, **changes})
@@ -86,8 +87,8 @@ class GridOptions(FittingOptions):
     def options_of(self, cell: GridFit) -> FitOptions:
         """Return the options of the fit of one cell.
 
-        A checkpoint is fitted with the first seed and carries the numbers of all: it comes with
-        the last, to which the others are there already.
+        A checkpoint is trained with the first seed but has the scores of all seeds. So it is made
+        with the last one, when the results of the others exist.
         """
         last = self.checkpoint and cell.seed == self.seeds[-1]
         return self.fit_options(
@@ -100,7 +101,7 @@ class GridOptions(FittingOptions):
 
 
 def words_of(options: FitOptions) -> list[str]:
-    """Return the command line of ``fit`` that has these options."""
+    """Return the arguments of the ``fit`` command with these options."""
     words = ["fit"]
     for one in fields(options):
         value, name = getattr(options, one.name), spelling(one.name)
@@ -116,10 +117,10 @@ def words_of(options: FitOptions) -> list[str]:
 def alike(
     items: Sequence[Item], protocols: Sequence[str], folds: int, seeds: Sequence[int]
 ) -> Mapping[str, str]:
-    """Protocol -> an earlier one that splits the items in the same way under every seed.
+    """Map each redundant protocol to an earlier one with the same splits under every seed.
 
-    ``clip`` splits parts of the items, so it is like no other. One that cannot split them at all is
-    left to the fit, which says why.
+    ``clip`` splits parts of items, so it never equals another. A protocol that cannot split the
+    items is kept: its fit reports the reason.
     """
     found: dict[str, str] = {}
     known: dict[bytes, str] = {}
@@ -137,9 +138,9 @@ def alike(
 
 
 def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any]) -> str:
-    """Tell how far the results of a system have come under one seed: "done", "to do", "3 of 5
-    folds", or "other settings" if the folder's run.json lacks what ``configuration`` says. Raise
-    DataError if a file is damaged."""
+    """Return the progress of a system under one seed: "done", "to do", "3 of 5 folds", or "other
+    settings" if the folder's run.json contradicts ``configuration``. Raise DataError if a file is
+    damaged."""
     record, table = results.read_run(folder), results.read_predictions(folder)
     if table.empty or record is None:
         return "to do"
@@ -153,7 +154,7 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
 
 
 def told(folder: Path, seed: int) -> str:
-    """Say the balanced accuracy of the recordings under one seed, if there is a result."""
+    """Format the per-recording balanced accuracy under one seed, or the error if unreadable."""
     try:
         with results.trusting(folder / RUN):
             labels = results.read_run(folder)["labels"]
@@ -166,7 +167,7 @@ def told(folder: Path, seed: int) -> str:
 
 
 def run(options: GridOptions) -> None:
-    """Fit or list what was asked for; raise DataError if that cannot be, or if a fit failed."""
+    """Run or list the requested fits; raise DataError if options are invalid or a fit failed."""
     accelerator = make_device(options)
     if accelerator.num_processes > 1:
         raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
@@ -174,7 +175,7 @@ def run(options: GridOptions) -> None:
     places: dict[Place, Where] = {}
     for dataset in dict.fromkeys(options.datasets):
         places |= find(options, dataset, accelerator)
-    # All places under the first seed, then under the next: early on, each has one number.
+    # All places under the first seed, then under the next, so that each soon has a first result.
     todo = {
         GridFit(*place, seed): where for seed in options.seeds for place, where in places.items()
     }
@@ -191,8 +192,9 @@ def run(options: GridOptions) -> None:
 
 
 def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[Place, Where]:
-    """Plan the fits on a corpus, and prepare it for every front end that will hear it, so that no
-    fit has to decode it; raise DataError if there is none, or the options do not suit a system."""
+    """Plan the fits on a corpus and prepare it for every front end, so that no fit decodes it.
+
+    Raise DataError if there is no corpus, or if the options are invalid for a system."""
     fitting = options.fit_options(dataset)
     systems = systems_of(fitting)
     check(fitting, systems)
@@ -213,7 +215,7 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[P
                     (run.results_folder, run.experiment.configuration())
                     for run in plan(one, system, accelerator)
                 ]
-            except (CheckpointError, DataError):  # the fit says what is wrong
+            except (CheckpointError, DataError):  # the fit will report the error
                 cell = results.Cell(options.out, data.corpus.name, protocol, system)
                 runs = [(cell.results_folder, {"system": None})]
             found[dataset, protocol, system] = runs
@@ -221,16 +223,17 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[P
 
 
 def states_of(options: GridOptions, cell: GridFit, where: Where) -> set[str]:
-    """Return how far a cell has come in each of its folders."""
+    """Return the progress of a cell in each of its folders."""
     try:
         return {state(folder, cell.seed, options.folds, asked) for folder, asked in where}
-    except DataError as error:  # the other cells may be well
+    except DataError as error:  # must not stop the other cells
         return {str(error)}
 
 
 async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[GridFit, str]:
-    """Fit the cells, each in a process; say when each begins and how it ended; return why some
-    failed. They begin in their order, as far as none runs that shares a results folder."""
+    """Fit each cell in its own process and report its start and end; return the failures' reasons.
+
+    Cells start in order, but those that share a results folder run one at a time."""
     number = {cell: f"[{i}/{len(todo)}] {cell}" for i, cell in enumerate(todo, 1)}
     places = {cell[:3]: asyncio.Lock() for cell in todo}
     jobs, failed = asyncio.Semaphore(options.jobs), {}
@@ -251,13 +254,15 @@ async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[G
     tasks = [asyncio.create_task(fit(cell)) for cell in todo]
     ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     for task in ended:
-        task.result()  # raises what went wrong here; the others end with the loop
+        task.result()  # re-raises an error of the grid itself; the loop's end cancels the others
     return failed
 
 
 async def fit_in_process(options: GridOptions, cell: GridFit, folder: Path) -> tuple[bool, str]:
-    """Fit a cell, whose results go to ``folder``, and pass on what the fit says; return whether it
-    failed, and a sentence. Of several at once each has its share of the cores, and no progress bar.
+    """Fit a cell in a subprocess and forward its stderr; return whether it failed, and a sentence.
+
+    ``folder`` is its results folder. With several jobs, each gets its share of the cores and no
+    progress bar.
     """
     env, said, started = dict(os.environ), b"", time.perf_counter()
     if options.jobs > 1:
@@ -267,9 +272,9 @@ async def fit_in_process(options: GridOptions, cell: GridFit, folder: Path) -> t
         *(sys.executable, "-m", "train", *words_of(options.options_of(cell))),
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # what 'fit' says there is in run.json, too
+        stdout=subprocess.DEVNULL,  # run.json has the same information
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is the grid's matter, which stops it once
+        start_new_session=True,  # Ctrl-C must reach the grid only, which then interrupts the fit
     )
     try:
         while chunk := await process.stderr.read(2**16):
@@ -278,7 +283,7 @@ async def fit_in_process(options: GridOptions, cell: GridFit, folder: Path) -> t
             sys.stderr.flush()
         status = await process.wait()
     finally:
-        if process.returncode is None:  # Ctrl-C: so it ends, or by force if it does not heed it
+        if process.returncode is None:  # Ctrl-C: interrupt the fit, and kill it after PATIENCE
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(process.wait(), PATIENCE)

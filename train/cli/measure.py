@@ -1,4 +1,4 @@
-"""``python -m train ablate-attention``, and what else is measured on folds that ``fit`` saved."""
+"""Run ``python -m train ablate-attention`` and the other evaluations of saved folds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -48,18 +48,18 @@ EXPLANATIONS, PRUNING = "explanations.json", "pruning.json"
 
 @dataclass(frozen=True, kw_only=True)
 class AblateAttentionOptions(SavedFoldsOptions):
-    """Measure what each attention does to the answers of saved folds.
+    """Measure the effect of each attention on the predictions of saved folds.
 
-    What 'fit --save-folds' saved answers once more, with each attention replaced by a mean or
-    uniform one; what becomes of the answers goes to attention_effect.json beside the predictions.
-    What is there and newer is not measured again.
+    Models saved by 'fit --save-folds' predict again, with each attention replaced by a mean or
+    uniform one. The differences go to attention_effect.json next to the predictions. A file newer
+    than the weights is not computed again.
     """
 
     device: Device = "auto"
 
 
 def run_ablate_attention(options: AblateAttentionOptions) -> None:
-    """Measure as :func:`of_each_cell`."""
+    """Run the ablations with :func:`of_each_cell`."""
 
     def refuse(cell: Cell, model: nn.Module, _: CheckpointConfig) -> str | None:
         if is_measured(cell):
@@ -70,7 +70,7 @@ def run_ablate_attention(options: AblateAttentionOptions) -> None:
 
 
 def is_measured(cell: Cell) -> bool:
-    """Return whether the file is there and newer than predictions and weights."""
+    """Return whether the result file exists and is newer than predictions and weights."""
     made_of = [cell.results_folder / PREDICTIONS, *(at / WEIGHTS for *_, at in cell.saved)]
     effect = cell.results_folder / EFFECT
     if not all(path.exists() for path in (effect, *made_of)):
@@ -86,10 +86,10 @@ def of_each_cell(
     describe: Callable[[Any], str],
     device: str = "cpu",
 ) -> None:
-    """Measure what saved folds are asked for, cell by cell, and write and tell what was found.
+    """Run ``measure`` on the saved folds of each selected cell; write and print the results.
 
-    ``refuse`` gives the reason why nothing is to be measured, by the model and config of one fold.
-    Raise DataError if there are no such folds, or in the end if something was wrong with some.
+    ``refuse`` returns the reason to skip a cell, given the model and config of one fold, or None.
+    Raise DataError if no saved folds match, or after the last cell if some cells failed.
     """
     wrong = []
     for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
@@ -99,7 +99,7 @@ def of_each_cell(
             if said is None:
                 accelerator = make_accelerator(device, recorded_precision(config))
                 run = rebuild(cell, config, options.data_root, options.cache, accelerator)
-                with run.lock(cell.results_folder):  # a fit would change the folds meanwhile
+                with run.lock(cell.results_folder):  # so that no fit changes the folds meanwhile
                     found = measure(run, cell.saved)
                     cell.write(file, found)
                 said = describe(found)
@@ -113,8 +113,9 @@ def of_each_cell(
 def rebuild(
     cell: Cell, config: CheckpointConfig, root: Path | None, cache: Path, accelerator: Accelerator
 ) -> Run:
-    """Return the run of a cell, for its recordings and how they were split; ``config`` is of any of
-    its folds. Raise DataError if its recordings are not here, or it learnt from a teacher."""
+    """Rebuild the run of a cell, with its recordings and splits; ``config`` is of any of its folds.
+
+    Raise DataError if its recordings are missing or differ, or if it had a teacher."""
     record = results.read_run(cell.results_folder)
     if record is None:
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
@@ -124,12 +125,12 @@ def rebuild(
         teacher, settings = ran["teacher"], dict(ran["settings"])
         outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
         permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
-    if teacher is not None:  # it may have named the labels that the folds were made by
+    if teacher is not None:  # the split may depend on labels that the teacher gave
         raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
     of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
     name = own_folder.NAME if of_folders else cell.dataset
     data = find_corpus(name, root, cache, front_end)
-    clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
+    clips = data.clips.labelled()  # without a teacher, a fit ignores unlabelled recordings
     if permutation is not None:
         clips = permute_labels(clips, data.corpus.labels, permutation)
     data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
@@ -142,52 +143,50 @@ def rebuild(
 
 
 def hears_no_sound(cell: Cell, model: nn.Module, config: CheckpointConfig) -> str | None:
-    """Refuse what hears features."""
+    """Return the reason to skip a model whose input is features instead of audio."""
     on_sound = isinstance(config.front_end, FrontEndConfig)
     return None if on_sound else "hears features; only what hears sound is measured."
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureInt8Options(SavedFoldsOptions):
-    """Measure what int8 changes in the answers of saved folds.
+    """Measure the effect of int8 quantisation on the predictions of saved folds.
 
-    The weights that 'fit --save-folds' saved become graphs in float32 and in int8, with ranges
-    from what the fold learnt from; how both answer what is held out goes to int8.json beside the
-    predictions.
+    Models saved by 'fit --save-folds' are exported as float32 and int8 graphs, calibrated on their
+    training part. The scores of both on the held-out part go to int8.json next to the predictions.
     """
 
 
 def run_measure_int8(options: MeasureInt8Options) -> None:
-    """Measure as :func:`of_each_cell`."""
+    """Compare the graphs with :func:`of_each_cell`."""
     measure, describe = compression.measure_int8, compression.describe_int8
     of_each_cell(options, INT8, hears_no_sound, measure, describe)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckExplanationsOptions(SavedFoldsOptions):
-    """Test by insertion and deletion which map marks what the answers of saved folds rest on.
+    """Compare explanation maps by insertion and deletion tests on saved folds.
 
-    What 'fit --save-folds' saved answers what it has not heard, with what a map marks left as it
-    is and the rest dimmed, and the other way round; the probabilities go to explanations.json
-    beside the predictions.
+    Models saved by 'fit --save-folds' predict their held-out part twice: with all but the region
+    that a map marks attenuated, and with that region attenuated. The probabilities go to
+    explanations.json next to the predictions.
     """
 
 
 def run_check_explanations(options: CheckExplanationsOptions) -> None:
-    """Test as :func:`of_each_cell`."""
+    """Test the maps with :func:`of_each_cell`."""
     measure, describe = explanations.measure, explanations.describe
     of_each_cell(options, EXPLANATIONS, hears_no_sound, measure, describe)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurePruningOptions(SavedFoldsOptions):
-    """Prune channels of saved folds, fine-tune them, and measure what they answer.
+    """Prune channels of saved folds, fine-tune them, and evaluate the pruned models.
 
-    Each fold that 'fit --save-folds' saved loses a share of its channels, those that matter least
-    where it learnt, and is fitted again for a third of the epochs with the full model as teacher.
-    It goes to OUT/pruned/RATIO, and is not fitted again when the command is. How full and pruned
-    models answer what is held out, in float32 and int8, goes to pruning.json beside the
-    predictions.
+    Each model saved by 'fit --save-folds' loses the channels that matter least on its training
+    part. It is fine-tuned for a third of the epochs with the full model as teacher, and saved in
+    OUT/pruned/RATIO; a repeated command reuses it. The held-out scores of full and pruned models,
+    in float32 and int8, go to pruning.json next to the predictions.
     """
 
     ratios: Annotated[
@@ -197,15 +196,15 @@ class MeasurePruningOptions(SavedFoldsOptions):
 
 
 def run_measure_pruning(options: MeasurePruningOptions) -> None:
-    """Measure as :func:`of_each_cell`."""
+    """Prune and evaluate with :func:`of_each_cell`."""
 
     def refuse(cell: Cell, model: nn.Module, config: CheckpointConfig) -> str | None:
-        possible = can_be_pruned(model) or options.system  # of what is named, the reason is told
+        possible = can_be_pruned(model) or options.system  # a system named explicitly is an error
         return None if possible else "cannot be pruned."
 
     def measure(run: Run, saved: Sequence[Kept]) -> PruningEffect:
         ratios = sorted({*options.ratios})
-        for ratio in ratios:  # what does not suit is found now, not after an hour
+        for ratio in ratios:  # detect invalid ratios now, not after an hour
             channels_left(load_checkpoint(saved[0][2])[0], ratio)
         folds = {ratio: [prune_fold(run, one, ratio) for one in saved] for ratio in ratios}
         return compression.measure_pruning(run, {0.0: saved, **folds})
@@ -214,7 +213,7 @@ def run_measure_pruning(options: MeasurePruningOptions) -> None:
 
 
 def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
-    """Prune a saved fold and fine-tune it, unless that is done, and return where it is kept."""
+    """Prune and fine-tune a saved fold, unless already done; return where it is saved."""
     seed, fold, folder = kept
     model, config = load_checkpoint(folder)
     experiment = replace(run.experiment, preset=recorded_preset(config))
@@ -237,7 +236,7 @@ def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
 
 
 def is_made_of(folder: Path, model: nn.Module, preset: Preset) -> bool:
-    """Return whether a folder holds what fine-tuning of the model gave."""
+    """Return whether a folder holds a fine-tuned model whose teacher is ``model``."""
     if not (folder / CONFIG).is_file():
         return False
     made = read_config(folder).training

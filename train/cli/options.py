@@ -1,7 +1,7 @@
-"""Options of the commands as frozen dataclasses, whose fields typer reads.
+"""Declare the options of the commands as frozen dataclasses, whose fields typer reads.
 
-Annotations stay objects here and in the other modules that declare options (no import of
-``annotations``): typer evaluates what a subclass inherits in the subclass's own module.
+This and other modules with options must not import ``annotations`` from ``__future__``: typer would
+evaluate inherited annotations in the subclass's module.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from train.scoring.calibration import PROMISED
 
 SYSTEMS = ", ".join(list_models())
 CORPORA, WITH_TABLES = ", ".join(DATASETS), ", ".join((*DATASETS, *TABLES))
-LARGEST = 2**32 - 1  # of a seed
+LARGEST = 2**32 - 1  # the largest seed
 A_FILE = "a file that 'prepare' wrote"
 
 Parser = Callable[[str], Any]
@@ -32,9 +32,9 @@ Parser = Callable[[str], Any]
 def option(
     help: str, *names: str, panel: str | None = None, parser: Parser | None = None, **more: Any
 ) -> Any:
-    """Declare an option; where its parser has a metavar, the help shows that.
+    """Declare an option; the help shows its parser's metavar, if there is one.
 
-    One of a truth value has a ``--no-`` form, unless its only name is given.
+    A boolean option has a ``--no-`` form, unless a name is given explicitly.
     """
     metavar = "N" if "min" in more else getattr(parser, "metavar", None)
     more = {"metavar": metavar, "show_envvar": False, **more}
@@ -47,12 +47,12 @@ on_hub = partial(option, panel="On the Hugging Face Hub")
 
 
 def spelling(field: str) -> str:
-    """Spell a field as on the command line: ``data_root`` -> ``--data-root``."""
+    """Return a field's name as on the command line: ``data_root`` -> ``--data-root``."""
     return f"--{field.replace('_', '-')}"
 
 
 def share(ends: bool) -> Parser:
-    """Return a parser of numbers from 0 to 1, with or without these ends."""
+    """Return a parser of numbers between 0 and 1, inclusive if ``ends``."""
 
     def parse(text: str) -> float:
         with contextlib.suppress(ValueError):
@@ -66,7 +66,7 @@ def share(ends: bool) -> Parser:
 
 
 def one_of(names: Iterable[str], or_file: bool = False) -> Parser:
-    """Return a parser that takes these names, and perhaps prepared files, but nothing else."""
+    """Return a parser that accepts these names and, if ``or_file``, prepared files."""
     known = tuple(names)
 
     def parse(text: str) -> str:
@@ -81,9 +81,9 @@ def one_of(names: Iterable[str], or_file: bool = False) -> Parser:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a command; those that take several words are declared as lists.
+    """The options of a command.
 
-    They are tuples in the object, as everything in it is frozen.
+    Options with several values are declared as lists but stored as tuples, for immutability.
     """
 
     def __post_init__(self):
@@ -99,7 +99,7 @@ class Options:
 
 
 def repeat(words: Sequence[str], several: Collection[str]) -> list[str]:
-    """Repeat an option before each of its words: ``--seeds 0 1`` -> ``--seeds 0 --seeds 1``."""
+    """Repeat an option before each of its values: ``--seeds 0 1`` -> ``--seeds 0 --seeds 1``."""
     found: list[str] = []
     for word in words:
         if not word.startswith("--") and len(found) > 1 and found[-2] in several:
@@ -110,7 +110,7 @@ def repeat(words: Sequence[str], several: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusOptions(Options):
-    """Where recordings are, and where they are kept prepared."""
+    """The folders of recordings and of prepared corpora."""
 
     data_root: Annotated[
         Path | None,
@@ -144,7 +144,7 @@ USUAL = "best; wide for corpora of one rate from 16 kHz on; features for feature
 
 @dataclass(frozen=True, kw_only=True)
 class FittingOptions(CorpusOptions):
-    """How ``fit`` and ``grid`` fit, and where."""
+    """The training options that ``fit`` and ``grid`` share."""
 
     preset: Annotated[
         str | None,
@@ -169,10 +169,10 @@ class FittingOptions(CorpusOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions(FittingOptions):
-    """Cross-validate systems on a corpus, then fit each on all of it and save a checkpoint.
+    """Cross-validate systems on a corpus, then train each on all of it and save a checkpoint.
 
-    A corpus with a test part of its own is tested on that alone. What is already in --out is not
-    fitted again: the same command goes on after a crash.
+    A corpus with its own test part is tested on that alone. What is already in --out is not trained
+    again, so the same command resumes after a crash.
     """
 
     system: Systems
@@ -214,13 +214,13 @@ class FitOptions(FittingOptions):
 
     @property
     def reports_only(self) -> bool:
-        """Whether the fit answers a question of its own, of which no checkpoint is saved."""
+        """Return whether the fit only gives scores, as with --outer-fold, and no checkpoint."""
         return self.outer_fold is not None or self.permute_labels is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedFoldsOptions(CorpusOptions):
-    """Which of the folds that ``fit --save-folds`` saved."""
+    """Options that select among the folds saved by ``fit --save-folds``."""
 
     out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
     dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()

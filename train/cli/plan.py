@@ -1,4 +1,4 @@
-"""Plan the runs that options ask for, checked before anything is read."""
+"""Plan the runs that the options request; check the options before any audio is read."""
 
 from __future__ import annotations
 
@@ -41,11 +41,10 @@ if TYPE_CHECKING:
 
 
 def systems_of(options: FitOptions) -> list[str]:
-    """Return the systems that ``--system`` names, each once.
+    """Return the systems that ``--system`` names, without duplicates.
 
-    "all" is without feature-mlp where that differs: it hears other features, so a preset or a
-    prepared file of the others is none of its own, and it does not learn from a teacher. Raise
-    DataError if one of them cannot take the dataset.
+    "all" excludes feature-mlp with a preset, prepared file, ``--set`` or teacher: feature-mlp takes
+    other features and learns from labels only. Raise DataError if a system cannot use the dataset.
     """
     systems = list(dict.fromkeys(options.system))
     if "all" in systems:
@@ -59,7 +58,7 @@ def systems_of(options: FitOptions) -> list[str]:
 
 
 def check(options: FitOptions, systems: Sequence[str]) -> None:
-    """Raise DataError if options do not go together, or not with the files' names."""
+    """Raise DataError if options are incompatible with each other or with the listed files."""
     if options.unlabelled and not options.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
     if options.teacher and options.outer_fold is not None:
@@ -74,12 +73,12 @@ def check(options: FitOptions, systems: Sequence[str]) -> None:
     items = [item for item in every if item.label] or [replace(item, label="") for item in every]
     if ONLY_LEARNT in {item.fold for item in items}:  # as train.data.cache.with_folds has it
         items = [replace(item, fold=None) for item in items]
-    if options.protocol != "clip":  # which splits pieces, that only the sound tells
+    if options.protocol != "clip":  # its parts are known only once the audio is decoded
         split(items, options.protocol, options.folds, options.seeds[0])
 
 
 def make_device(options: FittingOptions) -> Accelerator:
-    """Open the device that the options name; raise DataError if it, or TensorBoard, is missing."""
+    """Create the Accelerator for the options; raise DataError if CUDA or TensorBoard is missing."""
     if options.deterministic:
         ask_for_determinism()
     curves = options.out / "curves" if options.track else None
@@ -87,7 +86,7 @@ def make_device(options: FittingOptions) -> Accelerator:
 
 
 def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]]:
-    """Return preset and settings of a system; raise DataError if they do not suit it."""
+    """Return preset and settings of a system; raise DataError if they are invalid for it."""
     preset = PRESETS[options.preset] if options.preset else usual_preset(system, options.dataset)
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
@@ -109,7 +108,7 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
 def require_settings(
     system: str, preset: Preset, changed: Iterable[str], settings: Mapping[str, Any]
 ) -> None:
-    """Raise DataError if the class of a system lacks a changed setting, or takes no such value."""
+    """Raise DataError if a system has no such setting as one in ``changed``, or rejects a value."""
     known = settings_of(system) - {REUSED}
     if REUSED in changed:
         raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
@@ -117,16 +116,16 @@ def require_settings(
         names = sorted(known | names_for(preset))
         close = get_close_matches(name, names) or names
         raise DataError(f"--set {name}: {system} has no such setting; it has {', '.join(close)}.")
-    with torch.device("meta"):  # nothing takes memory there
+    with torch.device("meta"):  # allocates no memory
         build(system, 2, preset.front_end.num_bands, settings)
 
 
 def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator[Run]:
-    """Yield the runs of one system: one, but for the challenge's whole table.
+    """Yield the runs of one system: one run, or two for the challenge's whole feature table.
 
-    That is measured on all recordings and on those of one sample rate alone, and the checkpoint is
-    fitted on the latter. Raise CheckpointError if the teacher, or what to start from, cannot be
-    loaded; DataError if the corpus, or the options for it, cannot be used.
+    That table is evaluated on all recordings and on those of one sample rate alone; the checkpoint
+    is trained on the latter. Raise CheckpointError if the teacher or the initial weights cannot be
+    loaded; DataError if the corpus or its options are invalid.
     """
     preset, settings = resolve(options, system)
     names = TABLES if options.dataset == ALL else (options.dataset,)
@@ -165,11 +164,11 @@ def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator
 def recordings(
     options: FitOptions, name: str, preset: Preset, accelerator: Accelerator
 ) -> tuple[Prepared, str | None]:
-    """Read what to learn from, and name the corpus that the unlabelled part is of."""
+    """Return the data, and the name of the corpus that its ``--unlabelled`` part is from."""
     if name in TABLES:
         return read_features(options.root(), name), None
     where = options.data_root, options.cache, preset.front_end
-    with accelerator.local_main_process_first():  # the others find the prepared file
+    with accelerator.local_main_process_first():  # the others then read the prepared file
         data = find_corpus(name, *where)
         if not options.unlabelled:
             return data, None
@@ -178,9 +177,9 @@ def recordings(
 
 
 def on_rows(experiment: Experiment) -> Experiment:
-    """Turn audio into features; under the ``clip`` protocol also that of its parts."""
+    """Replace audio by rows of features; under the ``clip`` protocol, add rows of its parts."""
     data, config, parts = experiment.data, experiment.preset.front_end, None
-    if experiment.protocol == "clip":  # as long as the other systems'
+    if experiment.protocol == "clip":  # parts as long as the other systems'
         standard = FrontEndConfig(sample_rate=config.sample_rate)
         cut = replace(data, clips=cut_before_splitting(data.clips, standard))
         parts = tabulate(cut, config).clips
@@ -188,7 +187,7 @@ def on_rows(experiment: Experiment) -> Experiment:
 
 
 def taught(options: FitOptions, experiment: Experiment, name: str) -> Experiment:
-    """Add the teacher, and where nothing has a label its answer to every recording."""
+    """Add the teacher and, for a corpus without labels, its predictions for every recording."""
     data, accelerator = experiment.data, experiment.accelerator
     teacher = load_teacher(
         options.teacher,
@@ -203,7 +202,7 @@ def taught(options: FitOptions, experiment: Experiment, name: str) -> Experiment
         with accelerator.local_main_process_first():
             config = teacher.front_end.config
             heard = find_corpus(name, options.data_root, options.cache, config).clips
-        # Of one process: the folds depend on them.
+        # From the main process, because the folds depend on them.
         predictions = of_main(accelerator, lambda: predict_teacher(teacher, heard))
     return replace(
         experiment,

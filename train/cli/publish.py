@@ -1,4 +1,4 @@
-"""``python -m train export`` and ``publish``."""
+"""Run ``python -m train export`` and ``publish``."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -46,10 +46,10 @@ from train.studies.compression import some_pieces
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(CorpusOptions):
-    """Write a checkpoint as ONNX, for onnxruntime on any machine, without torch.
+    """Export a checkpoint to ONNX, to run it with onnxruntime and without torch.
 
-    A classifier goes into model.onnx, and the bundled detector beside it into detector.onnx; their
-    metadata holds labels, sample rate, thresholds and temperature. Needs the package onnx.
+    A classifier is written to model.onnx, with the bundled detector next to it in detector.onnx.
+    The files' metadata has labels, sample rate, thresholds and temperature. Needs the package onnx.
     """
 
     checkpoint: Annotated[str, typer.Argument(help="folder, bundled model or Hub repository")]
@@ -76,8 +76,8 @@ class ExportOptions(CorpusOptions):
 
 
 def run_export(options: ExportOptions) -> None:
-    """Write the files; raise CheckpointError if the checkpoint cannot be used, or not in int8;
-    DataError if its corpus is not there, or it cannot be pruned."""
+    """Write the files; raise CheckpointError if the checkpoint is unusable, or unusable in int8;
+    DataError if its corpus is missing, or it cannot be pruned."""
     folder = find_checkpoint(options.checkpoint)
     config = read_config(folder)
     if options.prune is not None:
@@ -89,7 +89,7 @@ def run_export(options: ExportOptions) -> None:
 
 
 def learnt_by(options: ExportOptions, config: CheckpointConfig) -> Prepared:
-    """Return what a checkpoint was fitted on."""
+    """Return the corpus that a checkpoint was trained on; raise CheckpointError if unsuitable."""
     if config.detector is not None or not isinstance(config.front_end, FrontEndConfig):
         raise CheckpointError("int8 is for classifiers of sound; leave --int8 out.")
     name = options.dataset or config.training.get("dataset")
@@ -99,12 +99,12 @@ def learnt_by(options: ExportOptions, config: CheckpointConfig) -> Prepared:
 
 
 def prune(options: ExportOptions, folder: Path) -> Path:
-    """Prune a checkpoint, fine-tune it with itself as teacher, and return where it was saved.
+    """Prune a checkpoint, fine-tune it with the full model as teacher, and return its folder.
 
-    What was measured of the full one is not true of it, and is left out: scores, temperature and
-    prediction sets. But an evaluation that is no better than chance is kept, so that neither
-    names a label. Raise CheckpointError if --out has another checkpoint; DataError if it cannot be
-    pruned, is of one fold, or its corpus has other labels.
+    Scores, temperature and prediction sets of the full model do not hold for it and are dropped.
+    But an evaluation no better than chance is kept, so that neither model names a label. Raise
+    CheckpointError if --out has another checkpoint; DataError if this one cannot be pruned, is of
+    a single fold, or its corpus has other labels.
     """
     model, config = load_checkpoint(folder)
     if (options.out / CONFIG).exists():
@@ -123,7 +123,7 @@ def prune(options: ExportOptions, folder: Path) -> Path:
         )
     protocol = config.training.get("validation_by") or "baby"
     accelerator = make_accelerator(options.device, recorded_precision(config))
-    seed = int(config.training.get("seed", 0))  # by which it held back
+    seed = int(config.training.get("seed", 0))  # reproduces its validation split
     full = Experiment(config.system, data, protocol, preset, FOLDS, accelerator)
     if full.fingerprint != config.training.get("data"):
         print(f"These are not, to the sample, the recordings of {data.corpus.name} of that fit.")
@@ -151,11 +151,11 @@ def prune(options: ExportOptions, folder: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishOptions(Options):
-    """Put a checkpoint, or with --space the page, on the Hugging Face Hub.
+    """Publish a checkpoint, or with --space the page, on the Hugging Face Hub.
 
-    A checkpoint goes there with its config and a model card written from that; the page as a
-    Gradio Space, with what it needs and nothing else. Needs a token with write access: hf auth
-    login, or HF_TOKEN.
+    A checkpoint is sent with its config and a model card generated from it; the page as a Gradio
+    Space, with only the files that it needs. Needs a token with write access: hf auth login, or
+    HF_TOKEN.
     """
 
     checkpoint: Annotated[Path | None, typer.Argument(help="folder of the checkpoint")] = None
@@ -169,7 +169,7 @@ class PublishOptions(Options):
     ] = None
 
     def upload(self) -> hub.Upload:
-        """Collect what is to be sent; raise PublishError if the options do not go together."""
+        """Collect the files to send; raise PublishError if the options are incompatible."""
         if not self.space:
             if self.checkpoint is None:
                 raise hub.PublishError("Name the folder of a checkpoint, or give --space.")
@@ -182,7 +182,7 @@ class PublishOptions(Options):
 
 
 def run(options: PublishOptions) -> None:
-    """Publish, or show what would be published."""
+    """Publish, or with --dry-run show what would be published."""
     upload = options.upload()
     print(upload.describe())
     if not options.dry_run:

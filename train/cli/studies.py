@@ -1,4 +1,4 @@
-"""``python -m train calibrate``, ``permutation-test``, ``train-detector``, and two checks."""
+"""Run ``python -m train calibrate``, ``permutation-test``, ``train-detector`` and ``check-...``."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -56,7 +56,7 @@ from train.studies.personal import run_study
 
 SYSTEM = "resnet18"  # of the detector
 SHARED = ("system", "dataset", "data", "settings", "preset")
-"""What a checkpoint's weights and a run's predictions were made with, in both of their records."""
+"""Entries of ``training`` and ``configuration`` that a checkpoint and its run must share."""
 CHANCE = "chance.json"
 
 
@@ -64,8 +64,8 @@ CHANCE = "chance.json"
 class CalibrateOptions(Options):
     """Calibrate probabilities and prediction sets on the held-out predictions of a run.
 
-    So that probabilities are as sure as they are right, and new babies get the promised sets. 'fit'
-    does this by itself; nothing is fitted again.
+    Calibrated confidence matches accuracy, and prediction sets reach their target coverage on new
+    babies. 'fit' does this by itself; no model is trained again.
     """
 
     results: Annotated[Path, typer.Argument(help="folder of the run, which gets the numbers")]
@@ -79,13 +79,13 @@ class CalibrateOptions(Options):
 
 
 def run_calibrate(options: CalibrateOptions) -> None:
-    """Calibrate; raise DataError without a finished run, or if the checkpoint is another run's."""
+    """Calibrate; raise DataError without a finished run, or for the checkpoint of another run."""
     record = results.read_run(options.results)
     if record is None or "labels" not in record:
         raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
     config = None if options.checkpoint is None else config_of(options.checkpoint, record)
     if config is not None and config.evaluation is not None:
-        with results.trusting(options.results / RUN):  # of all seeds that the run has by now
+        with results.trusting(options.results / RUN):  # over all seeds that the run has by now
             evaluation = read(Evaluation, record["metrics"]["recording"], "evaluation")
         config = replace(config, evaluation=evaluation)
     found = calibration_of(options, record)
@@ -101,7 +101,7 @@ def run_calibrate(options: CalibrateOptions) -> None:
 
 
 def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
-    """Read the config of the checkpoint of the run of ``record``."""
+    """Read a checkpoint's config; raise DataError if it is not of the run of ``record``."""
     _, config = load_checkpoint(folder)
     ran = record["configuration"]
     made = {**config.training, "system": config.system}
@@ -117,7 +117,7 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
 
 
 def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibration:
-    """Calibrate from the predictions of the run of ``record``."""
+    """Calibrate on the predictions of the run of ``record``."""
     ran, labels = record["configuration"], record["labels"]
     table = whole_seeds(results.read_predictions(options.results, labels), ran["folds"])
     predicted = results.read_teacher(options.results, labels)
@@ -134,11 +134,11 @@ def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibra
 
 @dataclass(frozen=True, kw_only=True)
 class PermutationTestOptions(CorpusOptions):
-    """Show what each protocol gives where labels hardly go with the sound.
+    """Run a label permutation test of each protocol with a linear classifier.
 
-    Labels are permuted among groups with as many recordings, and a linear classifier is
-    cross-validated each time, beside the true labels. What it still scores comes from hearing the
-    recording or the baby again. Minutes, without a GPU; every call begins anew.
+    Labels are permuted among groups with equally many recordings. The classifier is cross-validated
+    on each permutation and on the true labels. Scores above chance on permuted labels come from
+    recognising the recording or the baby. Takes minutes without a GPU; nothing is resumed.
     """
 
     dataset: Annotated[
@@ -151,10 +151,10 @@ class PermutationTestOptions(CorpusOptions):
 
 
 def run_permutation_test(options: PermutationTestOptions) -> None:
-    """Test under each protocol, and write it down."""
+    """Run the test under each protocol and write the results."""
     config = usual_preset("improved-ecapa-tdnn", options.dataset).front_end
     data = find_corpus(options.dataset, options.data_root, options.cache, config)
-    data, _ = with_folds(data, "clip", options.folds)  # over everything
+    data, _ = with_folds(data, "clip", options.folds)  # ignores the corpus's own test part
     name, clips, front_end = data.corpus.name, data.clips.labelled(), make_front_end(config)
     if not clips.items:
         raise DataError(f"The recordings of {name} have no labels to permute.")
@@ -174,11 +174,11 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainDetectorOptions(CorpusOptions):
-    """Fit and measure the detector that tells a baby's cry from other sounds.
+    """Train and evaluate the detector that tells a baby's cry from other sounds.
 
-    It is measured on folds that it did not hear, on cries that are higher, shorter or under other
-    sounds, and on kinds of sound that it was fitted without; YAMNet (the folder yamnet of the data)
-    is its teacher. What is already in --out is not fitted again.
+    It is tested on held-out folds, on cries that are higher, shorter or masked by other sounds, and
+    on kinds of sound left out of training. Its teacher is YAMNet (the folder yamnet of the data).
+    What is already in --out is not trained again.
     """
 
     seed: Annotated[
@@ -192,7 +192,7 @@ class TrainDetectorOptions(CorpusOptions):
 
 
 def run_train_detector(options: TrainDetectorOptions) -> None:
-    """Fit, measure, and save the detector."""
+    """Train, evaluate and save the detector."""
     root, changes = options.root(), [f"epochs={options.epochs}", *options.set]
     preset, changed = apply_overrides(DETECTOR, changes)
     settings = {**DETECTOR_SETTINGS, **changed}
@@ -211,7 +211,7 @@ def run_train_detector(options: TrainDetectorOptions) -> None:
     files = {item.recording: item for item in detector.read(root).items}
 
     def load(item: Item) -> Recording:
-        return detector.load(files[item.recording])  # a prepared file does not say where they lie
+        return detector.load(files[item.recording])  # a prepared corpus does not store full paths
 
     tags = tag(data.clips, front_end, load, tagger, options.cache)
     how = front_end, preset.augmentation, options.seed, options.cache
@@ -224,11 +224,11 @@ def run_train_detector(options: TrainDetectorOptions) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckLabelsOptions(CorpusOptions):
-    """Check the feature MLP and its student against the labels of the cuts of the paper's corpus.
+    """Evaluate the feature MLP and its student on the labelled cuts of the paper's corpus.
 
-    Each fold is answered by a feature MLP fitted without the recordings of the tested cuts, by the
-    student with that one's classifier, by the student adapted to the other folds, and by that one
-    with a partner that was fitted to them. Results go to OUT/results/challenge6_cuts/checked.
+    Each fold is predicted by a feature MLP trained without the recordings of the tested cuts, by
+    the student with that classifier, by the student adapted to the other folds, and by the adapted
+    student with a partner trained on them. Results go to OUT/results/challenge6_cuts/checked.
     """
 
     teacher: Annotated[Path, option("checkpoint of the feature MLP")]
@@ -249,16 +249,16 @@ class CheckLabelsOptions(CorpusOptions):
 
 
 def run_check_labels(options: CheckLabelsOptions) -> None:
-    """Check, write both files for each model, and print the numbers."""
+    """Run the evaluation; write both result files for each model and print the scores."""
     names = [one.name for one in fields(options) if one.name != "data_root"]
     check_labels(options.root(), **{name: getattr(options, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckPersonalOptions(CorpusOptions):
-    """Measure how soon a model of one baby knows more than chance, and how often it is mistaken.
+    """Measure how soon a personal model beats chance, and how often it wrongly claims to.
 
-    On simulated parents, on synthetic babies, and on the installations of Donate-a-Cry that have
+    Uses simulated parents, synthetic babies, and the installations of Donate-a-Cry that have
     several recordings and reasons. Results go to OUT/results/personal.
     """
 
@@ -268,7 +268,7 @@ class CheckPersonalOptions(CorpusOptions):
 
 
 def run_check_personal(options: CheckPersonalOptions) -> None:
-    """Check, and print a line for each part."""
+    """Run the study and print a line for each part."""
     found = run_study(options.checkpoint, options.root(), options.out, options.parents)
     for one in found["false_alarms"]:
         count, of = (one["better"][name] for name in ("count", "of"))

@@ -1,1 +1,1 @@
-"""Read, fetch, group, split and augment recordings."""
+"""Read, download, group, split and augment recordings."""

@@ -1,1 +1,1 @@
-"""Fit models, with kept state, on one device or several."""
+"""Train models with resumable state, on one device or several."""

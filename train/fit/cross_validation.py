@@ -1,4 +1,4 @@
-"""Cross-validate a system, then fit it on everything and save it with what was measured."""
+"""Cross-validate a system, then fit it on all recordings and save it with its scores."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from train.scoring.baselines import baselines
 from train.scoring.calibration import calibrate
 
 MAX_FP16_ERROR = 0.002
-"""Greatest change of a probability with which weights are stored as float16."""
+"""Largest change of a probability at which weights are still stored as float16."""
 
 
 def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
-    """Return what to learn from and what to watch, split off as the protocol splits."""
+    """Return training clips and validation clips (or None), split under the protocol."""
     items = [replace(item, fold=None) for item in clips.items]
     labelled = [i for i, item in enumerate(items) if item.label is not None]
     if not experiment.preset.validation or not labelled:
@@ -61,7 +61,7 @@ def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, C
 def train_model(
     run: Run, clips: Clips, front_end: TrainingFrontEnd, seed: int, fold: int | None
 ) -> nn.Module:
-    """Fit a fold's training part or, with ``fold`` None, everything; go on from a kept state."""
+    """Fit on a fold's training part, or with ``fold`` None on all; resume from a saved state."""
     one, accelerator = run.experiment, run.accelerator
     preset, teacher = one.preset, one.teacher
     learnt, watched = hold_back(one, clips, seed)
@@ -77,11 +77,11 @@ def train_model(
         total=preset.epochs,
         desc=f"{one.system}, {where}",
         unit="epoch",
-        **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
+        **({} if accelerator.is_main_process else {"disable": True}),  # {}: obeys TQDM_DISABLE
     ) as bar:
 
         def report(epoch: int, curves: trainer.Curves) -> None:
-            if not bar.n:  # the first after a resume: what came before took none of this time
+            if not bar.n:  # first epoch after resuming: earlier ones must not count for the rate
                 bar.initial = bar.n = epoch - 1
             bar.set_postfix(curves, refresh=False)
             bar.update()
@@ -101,10 +101,10 @@ def train_model(
 
 
 def fit_fold(run: Run, front_end: TrainingFrontEnd, seed: int, fold: int) -> pd.DataFrame:
-    """Fit what a fold learns from, and return what it answers for the rest.
+    """Fit on a fold's training part and return the predictions for its held-out part.
 
-    What is unlabelled and shares a group of the protocol with something tested is not learnt from.
-    Of the processes only the first one answers: the table of the others is empty.
+    Unlabelled recordings that share a group of the protocol with a held-out one are not used. Only
+    the main process predicts; the others return an empty table.
     """
     one = run.experiment
     learnt, tested = one.fold(seed, fold)
@@ -116,7 +116,7 @@ def fit_fold(run: Run, front_end: TrainingFrontEnd, seed: int, fold: int) -> pd.
     if not run.accelerator.is_main_process:
         return pd.DataFrame()
     rows = predict(model, front_end, tested, one.labels)
-    if run.save_folds:  # before the results say "done"
+    if run.save_folds:  # before the results mark the fold as done
         facts = {"seed": seed, "fold": fold, "recordings": len(learnt.items)}
         facts |= {"licence": one.data.corpus.licence}
         facts |= {"environment": results.environment(run.accelerator)}
@@ -127,14 +127,13 @@ def fit_fold(run: Run, front_end: TrainingFrontEnd, seed: int, fold: int) -> pd.
 
 @as_found()
 def run_fit(run: Run) -> None:
-    """Cross-validate, write the results, fit on everything and save the checkpoint.
+    """Cross-validate, write the results, fit on all recordings and save the checkpoint.
 
-    Folds that the results folder already has are not fitted again, so a run that was cut off goes
-    on where it was. Nothing is measured where a corpus has no label and no teacher gives one, or
-    where the teacher was fitted on the recordings which a fold would hold out. Raise DataError if
-    the results folder holds a run of another configuration or corpus, another process writes there,
-    or there are unlabelled recordings only and no teacher; TrainingError if the loss is not a
-    number.
+    Folds already in the results folder are skipped, so an interrupted run resumes. There is no
+    cross-validation if the teacher was trained on recordings that a fold would hold out. Raise
+    DataError if the results folder holds a run of another configuration or corpus, if another
+    process writes there, or if nothing is labelled and there is no teacher; TrainingError if the
+    loss is not finite.
     """
     say, experiment = run.accelerator.print, run.experiment
     if experiment.unlabelled.items and experiment.teacher is None:
@@ -165,7 +164,7 @@ def run_fit(run: Run) -> None:
 
 
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
-    """Fit and test every fold and seed, and write both result files after each."""
+    """Fit and test every fold of every seed, and write both result files after each fold."""
     experiment, accelerator, folder = run.experiment, run.accelerator, run.results_folder
     main = accelerator.is_main_process
     require_labels(experiment, run.seeds)
@@ -173,8 +172,8 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
     table = results.read_predictions(folder, experiment.labels)
     if not table.empty:
         check_split(experiment, folder, table)
-    accelerator.wait_for_everyone()  # all have read before one writes
-    if main:  # before any prediction, which would be nobody's without it
+    accelerator.wait_for_everyone()  # all processes have read before one writes
+    if main:  # before any predictions, which could not be attributed without it
         files.write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
     if done and not done.issuperset(product(run.seeds, range(experiment.folds))):
@@ -199,7 +198,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
 
 
 def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> None:
-    """Raise DataError if predictions are of other recordings, groups, labels or folds than here."""
+    """Raise DataError if a table's recordings, groups, labels or folds differ from the split's."""
     items = experiment.units.items
     for seed, rows in table.groupby("seed"):
         units, there = rows["clip"].str.rsplit("#", n=1).str[0], set(rows["fold"])
@@ -214,8 +213,8 @@ def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> No
 
 
 def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
-    """Raise DataError if a run would be measured on, or learn from, one label alone."""
-    if experiment.teacher_predictions is not None:  # measured by the teacher's answers
+    """Raise DataError if a run would be trained or evaluated on fewer than two labels."""
+    if experiment.teacher_predictions is not None:  # evaluated against the teacher's predictions
         return
     require_two_labels(experiment.units.items, f"What can be read of {experiment.name}")
     require_two_labels(experiment.tested, f"What is tested of {experiment.name}")
@@ -229,7 +228,7 @@ def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
 def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     """Score the pooled predictions per piece and per recording, and complete ``run.json``.
 
-    Seeds that were cut off in an earlier run and not asked for now are not scored.
+    Seeds without all folds, left over from an interrupted run, are not scored.
     """
     experiment, folder = run.experiment, run.results_folder
     labels, protocol, folds = experiment.labels, experiment.protocol, experiment.folds
@@ -239,7 +238,7 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     facts = {"dataset": experiment.name, "protocol": protocol, "folds": folds}
     recordings = files.recording_means(whole, labels)
     calibration = None
-    if protocol != "clip":  # there a recording is tested by fits that know its other pieces
+    if protocol != "clip":  # there the fits that test a recording were trained on its other pieces
         taught = None if teacher is None else teacher.config.calibration
         temperature = 1.0 if taught is None else taught.temperature
         calibration = calibrate(whole, labels, run.coverage, predicted, temperature, **facts)
@@ -258,7 +257,7 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
-        if part["label"].nunique() > 1:  # else there is nothing that a score could tell apart
+        if part["label"].nunique() > 1:  # a score needs at least two labels
             scores[f"recording_{rate}_hz"] = files.score(part, labels, **facts)
     record |= facts_of(experiment, scores["recording"].seeds)
     others = baselines(units, labels, protocol, folds, whole, experiment.on_features)
@@ -267,7 +266,7 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
 
 
 def facts_of(experiment: Experiment, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """Return what ``run.json`` says beside the configuration and the scores."""
+    """Return the entries of ``run.json`` besides configuration and scores."""
     cost = measure(experiment.model(0), experiment.preset.front_end.num_bands)
     return {
         "labels": list(experiment.labels),
@@ -279,7 +278,7 @@ def facts_of(experiment: Experiment, seeds: tuple[int, ...]) -> dict[str, Any]:
 
 
 def summary(system: str, measured: Evaluation | Agreement) -> str:
-    """Put the measured numbers into a few lines of text."""
+    """Format the results as a few lines of text."""
     if isinstance(measured, Agreement):
         return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
     recall = ", ".join(f"{words(label)} {share:.3f}" for label, share in measured.recall.items())
@@ -291,10 +290,10 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
 
 
 def fp16_error(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> float:
-    """Return the greatest change of a probability of any piece; infinite if a weight overflows."""
+    """Return the largest change of any piece's probability; infinite if a weight overflows."""
     before = piece_probabilities(model, front_end, clips)
     try:
-        rounded = copy.deepcopy(model).half().float()  # it will still compute in float32
+        rounded = copy.deepcopy(model).half().float()  # inference stays in float32
         after = piece_probabilities(rounded, front_end, clips)
     except TrainingError:
         return float("inf")
@@ -304,13 +303,13 @@ def fp16_error(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> f
 def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
     """Fit on all recordings and save the checkpoint.
 
-    Weights that the same settings have already given are kept. The numbers that go with them are
-    those of the hardest protocol that was measured with the same settings.
+    An existing checkpoint of the same settings is not trained again. The scores in its config are
+    those of the hardest protocol evaluated with these settings.
     """
     experiment, seed, folder = run.experiment, run.seeds[0], run.checkpoint_folder
     licence = experiment.data.corpus.licence
     training = results.as_json({**experiment.training(), "seed": seed, "licence": licence})
-    with run.lock(folder, patient=True):  # another protocol's run may be at the same
+    with run.lock(folder, patient=True):  # another protocol's run may be writing the same one
         if of_main(run.accelerator, lambda: is_there(run, training)):
             model, config = checkpoint.load_checkpoint(folder)
         else:
@@ -319,7 +318,7 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
             config = replace(config, **hardest(run))
             half = config.training.get("stored_as") == "float16"
             checkpoint.save_checkpoint(folder, model, config, half)
-            if not experiment.on_features:  # which has rows and no sound
+            if not experiment.on_features:  # rows of features have no audio to fingerprint
                 learnt, _ = hold_back(experiment, experiment.everything, seed)
                 rate = experiment.preset.front_end.sample_rate
                 write_fingerprints(folder, fingerprints_of([learnt], rate))
@@ -330,7 +329,7 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
 def fit_on_everything(
     run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
 ) -> tuple[nn.Module, checkpoint.CheckpointConfig]:
-    """Return the weights and, still without any numbers, the config that goes with them."""
+    """Fit on all recordings; return the model and its config, still without scores."""
     experiment, clips = run.experiment, run.experiment.everything
     model = train_model(run, clips, front_end, seed, None)
     learnt, watched = hold_back(experiment, clips, seed)
@@ -345,7 +344,7 @@ def fit_on_everything(
 
 
 def is_there(run: Run, training: dict[str, Any]) -> bool:
-    """Return whether the checkpoint folder holds what these settings give."""
+    """Return whether the checkpoint folder holds a model trained with these settings."""
     try:
         _, config = checkpoint.load_checkpoint(run.checkpoint_folder)
     except checkpoint.CheckpointError:
@@ -356,9 +355,9 @@ def is_there(run: Run, training: dict[str, Any]) -> bool:
 
 
 def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
-    """Read what was measured per recording, under the hardest protocol that there is a result of.
+    """Return the per-recording records of the hardest protocol that has results.
 
-    Name -> record, as the checkpoint's config has them.
+    They are keyed by their names in the checkpoint's config; all are None without results.
     """
     expected = results.as_json(run.experiment.training())
     for protocol in reversed(PROTOCOLS):

@@ -1,4 +1,4 @@
-"""Choose where a fit computes and how exactly, as one Accelerate object."""
+"""Choose the device and precision of a fit, as one Accelerate object."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from train.data.corpus import DataError
 
 Result = TypeVar("Result")
 STATES = (AcceleratorState, PartialState, GradientState)
-"""In these, Accelerate keeps one device and one precision for the whole process."""
+"""Accelerate's process-wide singletons, which fix one device and one precision."""
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextlib.contextmanager
 def as_found() -> Iterator[None]:
-    """Put back, in the end, what a fit changes for the whole process.
+    """Restore on exit all process-wide state that a fit changes.
 
-    That is the state of torch's and NumPy's generators, deterministic algorithms, cuDNN's
-    benchmark, cuBLAS's variable, and what Accelerate keeps. Decorates a function, too.
+    This covers torch's and NumPy's random generators, deterministic algorithms, cuDNN's benchmark
+    mode, cuBLAS's environment variable and Accelerate's singletons. Also usable as a decorator.
     """
     states = [(kind, kind._shared_state) for kind in STATES]
     mode, benchmark = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
@@ -39,7 +39,7 @@ def as_found() -> Iterator[None]:
         with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else ()):
             yield
     finally:
-        if not cuda:  # the seed that it would have begun with
+        if not cuda:  # the seed that CUDA would have started with
             torch.cuda.manual_seed_all(torch.initial_seed())
         np.random.set_state(numpy)  # noqa: NPY002
         torch.set_deterministic_debug_mode(mode)
@@ -53,20 +53,20 @@ def as_found() -> Iterator[None]:
 
 
 def ask_for_determinism() -> None:
-    """Ask CUDA for algorithms that give the same result twice, until :func:`as_found` ends.
+    """Request deterministic CUDA algorithms, until :func:`as_found` ends.
 
-    CPUs always give it, with the same number of threads.
+    CPU results are always reproducible with the same number of threads.
     """
-    os.environ.setdefault(WORKSPACE, ":4096:8")  # cuBLAS reads it at its start
+    os.environ.setdefault(WORKSPACE, ":4096:8")  # cuBLAS reads it when it is initialised
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
 
 
 def same_threads(before: int | None, now: int | None, what: str) -> None:
-    """Warn where what goes on was begun with other threads: they decide the last bit of a sum.
+    """Warn if work resumes with another number of threads, which affects the rounding of sums.
 
-    It goes on all the same: the difference is one of rounding, and the work of a night is not. None
-    is an unknown number, or a GPU. Raise DataError if determinism was asked for.
+    It still resumes, because rounding differences do not justify losing hours of work. None means
+    unknown, or a GPU. Raise DataError if determinism was requested.
     """
     if before is None or now is None or before == now:
         return
@@ -80,14 +80,14 @@ def same_threads(before: int | None, now: int | None, what: str) -> None:
 
 
 def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:
-    """Return what the first process computes, or the error that it ends with, in all of them."""
+    """Run ``compute`` in the main process; return its result, or raise its error, in every one."""
     if accelerator.num_processes == 1:
         return compute()
     found = [None, None]
     if accelerator.is_main_process:
         try:
             found[0] = compute()
-        except Exception as error:  # the others must not wait for an answer that never comes
+        except Exception as error:  # broadcast it, or the other processes would wait for ever
             found[1] = error
     broadcast_object_list(found)
     if found[1] is not None:
@@ -96,7 +96,7 @@ def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:
 
 
 def supports_bfloat16(device: str) -> bool:
-    """Return whether bf16 is quicker than float32 there: by hardware, not by emulation."""
+    """Return whether the device supports bf16 in hardware, where it is faster than float32."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -105,10 +105,10 @@ def supports_bfloat16(device: str) -> bool:
 def make_accelerator(
     device: str = "auto", precision: str = "auto", curves: Path | None = None
 ) -> Accelerator:
-    """Open the processes and the device to fit on; several of them do not disturb each other.
+    """Create an Accelerator for a fit; several in one process do not affect each other.
 
-    "auto" is CUDA where there is one, and bfloat16 where the hardware has it. ``curves`` is a
-    folder for TensorBoard's files. Raise DataError if CUDA or TensorBoard is asked for and missing.
+    "auto" selects CUDA if available, and bfloat16 if the hardware supports it. ``curves`` is a
+    folder for TensorBoard logs. Raise DataError if CUDA or TensorBoard is requested but missing.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -118,7 +118,7 @@ def make_accelerator(
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
     if curves is not None and not is_tensorboard_available():
         raise DataError("--track needs the package 'tensorboard': pip install tensorboard.")
-    for kind in STATES:  # a new one; an earlier accelerator keeps its own
+    for kind in STATES:  # fresh state; an earlier accelerator keeps its own
         kind._shared_state = {}
     return Accelerator(
         cpu=device == "cpu",

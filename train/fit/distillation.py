@@ -1,8 +1,7 @@
-"""Distil a fitted system (Hinton et al. 2015) on audio with labels of its own and without.
+"""Distil a trained system (Hinton et al. 2015) on labelled and unlabelled audio.
 
-The teacher hears the very pieces that the student hears, with everything that augmentation does to
-the waveform, and its probabilities are the targets ("a good teacher is patient and consistent",
-Beyer et al. 2022).
+The teacher receives the same pieces as the student, including all waveform augmentation. Its
+probabilities are the targets ("a good teacher is patient and consistent", Beyer et al. 2022).
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ from train.scoring.results import TeacherPredictions
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """Soft labels for waveforms."""
+    """A trained model that provides soft labels for waveforms."""
 
-    name: str  # of the checkpoint: its folder's, or its repository
-    config: CheckpointConfig  # its calibration leaves what is taught as it is
+    name: str  # checkpoint folder name or Hub repository
+    config: CheckpointConfig  # its calibration is not applied to the soft labels
     model: nn.Module
     front_end: AnyFrontEnd
-    weight: float  # in the target of a labelled clip; one without a label has the teacher's alone
-    reused: bool  # whether the student answers with its classifier and learns its features
+    weight: float  # share of the soft label in a labelled clip's target; 1 for unlabelled clips
+    reused: bool  # whether the student reuses its classifier and learns to predict its features
 
     @property
     def trained_on(self) -> str | None:
-        """Name the corpus that it was fitted on, if its checkpoint says so."""
+        """Return the corpus that the teacher was trained on, if its checkpoint names one."""
         return self.config.training.get("dataset")
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a student that reuses its classifier is built with."""
+        """Return the settings of a student that reuses the teacher's classifier."""
         if not self.reused:
             return {}
         deep, kernel = self.model.deep.weights, self.model.kernel.weights
@@ -67,19 +66,18 @@ class Teacher:
         return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
 
     def overlaps_training_data(self, *corpora: str | None) -> bool:
-        """Return whether it was fitted on one of them, or on one with the same babies.
+        """Return whether the teacher was trained on one of ``corpora``, or on one with its babies.
 
-        Its labels then know the recordings that a fold holds out, and no number is honest.
+        Its soft labels then leak the held-out recordings of a fold, so scores would be too high.
         """
         return any(one and self.trained_on and related(self.trained_on, one) for one in corpora)
 
     @torch.no_grad()
     def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
-        """Mix its own answer to (batch, samples) into targets (batch, classes), zeros where there
-        is no label.
+        """Mix soft labels for ``waves`` (batch, samples) into ``targets`` (batch, classes).
 
-        For a student that reuses the classifier of a FeatureMLP: the standardised features that
-        this one answers by, (batch, 25).
+        Rows of zeros in ``targets`` are unlabelled. For a student that reuses the classifier of a
+        FeatureMLP, return that model's standardised input features, (batch, 25), instead.
         """
         if self.reused:
             return self.model.inputs(self.front_end(waves)).clamp(-EXTREME, EXTREME)
@@ -96,12 +94,12 @@ def load_teacher(
     student: AnyConfig,
     device: torch.device,
 ) -> Teacher:
-    """Load a checkpoint folder or Hub repository as the teacher of a system with the front end
-    ``student`` on a corpus with ``labels``, or with none.
+    """Load a checkpoint folder or Hub repository as a teacher.
 
-    An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its classifier. Raise
-    CheckpointError if there is no such checkpoint; DataError if it knows other classes, or wants to
-    hear something else than the student.
+    ``system`` and ``student`` are the student's system and front end; ``labels`` may be empty. An
+    improved ECAPA-TDNN that learns from a FeatureMLP without labels reuses its classifier. Raise
+    CheckpointError if there is no such checkpoint; DataError if its classes or its audio
+    preparation differ.
     """
     model, config = load_checkpoint(find_checkpoint(name))
     if labels and config.labels != labels:
@@ -121,10 +119,10 @@ def load_teacher(
 
 
 def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
-    """Return whether what was prepared for the student is what the teacher knows.
+    """Return whether audio prepared for the student suits the teacher.
 
-    Acoustic features as a FeatureMLP takes them do not depend on the level, so one that hears the
-    rate and nearly the whole band hears enough.
+    A FeatureMLP's acoustic features do not depend on level. So the same sample rate and nearly the
+    whole frequency band are enough for it.
     """
     if isinstance(teacher, AcousticConfig):
         wide = student.low_hz <= 30 and student.high_hz >= 0.95 * teacher.high_hz
@@ -133,7 +131,7 @@ def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
 
 
 def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
-    """Answer clips, prepared for the teacher, as the classifier would, uncalibrated."""
+    """Return the teacher's uncalibrated probabilities, (classes,) per clip: means over pieces."""
     device, found = next(teacher.model.parameters()).device, {}
     for i, item in enumerate(clips.items):
         waves = clips.pieces(teacher.front_end, i).waveforms.to(device)
@@ -146,11 +144,12 @@ def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
 def compare(
     table: pd.DataFrame, predicted: TeacherPredictions, labels: tuple[str, ...], **facts: object
 ) -> Agreement:
-    """Return agreement and divergence per recording, with intervals over groups; ``table`` has the
-    student's predictions per recording, each by a fit that had not heard its group."""
+    """Measure per-recording agreement and divergence, with confidence intervals over groups.
+
+    ``table`` has the student's held-out predictions per recording."""
     student = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     teacher = np.stack([predicted[name] for name in table["recording"]])
-    # Of these very recordings, which no guess made on others could beat.
+    # The best constant answers on these very recordings: an upper bound for constant baselines.
     usual, average = int(np.bincount(teacher.argmax(1)).argmax()), teacher.mean(0)
     same = student.argmax(1) == teacher.argmax(1)
     always = usual == teacher.argmax(1)
@@ -170,7 +169,7 @@ def compare(
 
 
 def divergence(teacher: NDArray[np.float64], student: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Kullback-Leibler divergences in nats, (recordings, classes) twice -> (recordings,)."""
+    """Return KL divergences in nats; inputs (recordings, classes), output (recordings,)."""
     kept = teacher.clip(1e-9)
     return (kept * np.log(kept / student.clip(1e-6))).sum(1)
 
@@ -182,7 +181,7 @@ PENALTIES = np.logspace(0, 5, 11)  # on standardised embeddings
 def solve_output_layer(
     model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher
 ) -> None:
-    """Replace a student's last layer before the reused classifier by a ridge regression."""
+    """Replace a student's last layer before the reused classifier by a ridge regression fit."""
     device = next(model.parameters()).device
     layer: nn.Linear = model.classifier.features
     seen: list[Tensor] = []
@@ -201,21 +200,21 @@ def solve_output_layer(
     layer.bias.copy_(torch.from_numpy(solved.intercept_ - weight @ scaler.mean_))
 
 
-CLASSIFIER = "classifier."  # where classes were others, it begins anew
+CLASSIFIER = "classifier."  # not transferred to a new fit, whose classes may differ
 
 
 @dataclass(frozen=True)
 class Start:
-    """A fitted system as the beginning of another fit."""
+    """Pretrained weights that initialise a fit."""
 
     name: str  # of the checkpoint
-    weights: Mapping[str, Tensor]  # name -> parameter or statistic, perhaps without the classifier
+    weights: Mapping[str, Tensor]  # name -> parameter or buffer; may lack the classifier
 
     def facts(self) -> dict[str, str]:
         return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:
-        """Put the weights into a freshly built system; raise DataError if they do not fit."""
+        """Load the weights into a freshly built system; raise DataError if they do not match."""
         kept = {n: t for n, t in model.state_dict().items() if n.startswith(CLASSIFIER)}
         try:
             model.load_state_dict({**kept, **self.weights})
@@ -227,9 +226,10 @@ class Start:
 
 
 def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConfig) -> Start:
-    """Load a checkpoint folder or Hub repository to begin with; raise CheckpointError if there is
-    no such checkpoint; DataError if it is of another system or hears something else; or if it was
-    fitted on recordings of the corpus, so that it knows what a fold would hold out."""
+    """Load initial weights from a checkpoint folder or Hub repository.
+
+    Raise CheckpointError if there is none; DataError if its system or front end differs, or if its
+    training data overlaps the corpus, which would leak the held-out folds."""
     model, config = load_checkpoint(find_checkpoint(name))
     if (config.system, config.front_end) != (system, hears):
         raise DataError(
@@ -247,5 +247,5 @@ def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConf
 
 
 def known_as(name: str | os.PathLike) -> str:
-    """Return a checkpoint's name as it will be published: of a folder without what is above it."""
+    """Return a checkpoint's name for publication: a folder's own name without its parents."""
     return Path(name).name if Path(name).is_dir() else str(name)

@@ -1,6 +1,6 @@
 """Fit a FeatureMLP on rows of features.
 
-It takes seconds, so nothing is kept of a fit that is cut off.
+A fit takes seconds, so an interrupted one is not resumed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from train.data.corpus import Clips
 from train.fit.devices import as_found
 from train.fit.presets import Preset
 
-JITTER = 0.1  # noise on the inputs, standard deviations
-SHRINKAGE = 0.02  # added to the variances, which are 1, before the covariance is inverted
-WITHIN = 0.975  # share of held-out recordings that count as inside
-CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
+JITTER = 0.1  # standard deviation of the input noise, on standardised inputs
+SHRINKAGE = 0.02  # added to the unit variances before the covariance is inverted
+WITHIN = 0.975  # quantile of held-out distances that is the out-of-distribution limit
+CALIBRATION_FOLDS = 4  # one of them is held out to fit the temperature
 
 
 @as_found()
 def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
-    """Fit every member on batches of its own, the temperature, and the range of rows (26,)."""
+    """Fit the ensemble, its temperature and its out-of-distribution limit on rows (26,)."""
     home = model.mean.device
-    model.cpu()  # hundreds of rows: no work for another device, and one order of sums
+    model.cpu()  # only hundreds of rows; the CPU also fixes the order of summation
     rows = level_free(torch.stack(clips.waveforms))
     groups = [item.group for item in clips.items]
     set_statistics(model, rows, groups)
@@ -43,10 +43,10 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
 def fit_members(
     model: FeatureMLP, inputs: Tensor, labels: Tensor, preset: Preset, seed: int
 ) -> FeatureMLP:
-    """Fit the networks alone, on standardised inputs (recordings, 25); give them in eval mode."""
+    """Fit the members on standardised inputs (recordings, 25); return the model in eval mode."""
     torch.manual_seed(seed)
     targets = nn.functional.one_hot(labels, model.deep.weights[-1].shape[-1]).float()
-    # As they come, or every class alike.
+    # class_balance 0: uniform over recordings; 1: uniform over classes.
     chances = torch.bincount(labels).double()[labels].pow(-preset.class_balance)
     steps = preset.epochs * max(1, len(inputs) // preset.batch)
     optimiser = torch.optim.AdamW(
@@ -69,7 +69,7 @@ def fit_members(
             reduction="sum",
         )
         optimiser.zero_grad(set_to_none=True)
-        (losses / preset.batch).backward()  # a sum over members: each learns for itself
+        (losses / preset.batch).backward()  # summed over members, which thus train independently
         optimiser.step()
         schedule.step()
     return model.eval()
@@ -77,7 +77,7 @@ def fit_members(
 
 @torch.no_grad()
 def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> None:
-    """Set the temperature under which held-out labels (recordings,) are likeliest."""
+    """Set the temperature that minimises the log loss of held-out labels (recordings,)."""
 
     def loss(temperature: float) -> float:
         return nn.functional.cross_entropy(log_probabilities / temperature, labels).item()
@@ -88,7 +88,7 @@ def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> N
 def draw(
     inputs: Tensor, targets: Tensor, chances: Tensor, size: tuple[int, int], alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """Draw (members, batch, ...) rows and targets, each mixed with another (Zhang et al. 2018)."""
+    """Draw (members, batch, ...) rows and targets, with mixup if ``alpha`` (Zhang et al. 2018)."""
     drawn = torch.multinomial(chances, 2 * size[0] * size[1], replacement=True).view(2, *size)
     if not alpha:
         return inputs[drawn[0]], targets[drawn[0]]
@@ -97,13 +97,13 @@ def draw(
 
 
 def set_statistics(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:
-    """Take over the mean, the spread and the range of level-free rows (recordings, 25)."""
+    """Set mean, scale, precision and distance limit from level-free rows (recordings, 25)."""
     model.mean.copy_(rows.mean(0))
     model.scale.copy_(rows.std(0).clamp_min(1e-6))
     model.precision.copy_(precision((rows - model.mean) / model.scale))
     folds = min(5, len(set(groups)))
     if folds < 2:
-        return  # nothing tells how far out others lie
+        return  # one group cannot tell how far away held-out groups lie
     held_out = []
     for learnt, tested in GroupKFold(folds).split(rows, groups=groups):
         part = rows[torch.as_tensor(learnt)]
@@ -114,7 +114,7 @@ def set_statistics(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:
 
 
 def precision(standardised: Tensor) -> Tensor:
-    """Invert the shrunk covariance of standardised rows (recordings, 25) -> (25, 25)."""
+    """Return the inverse of the shrunk covariance, (25, 25), of standardised rows (n, 25)."""
     rows = standardised.double()
     covariance = rows.T @ rows / len(rows)
     return torch.linalg.inv(covariance + SHRINKAGE * torch.eye(rows.shape[1]).double()).float()

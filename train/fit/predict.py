@@ -1,4 +1,4 @@
-"""Predict clips, cut as the classifier cuts them."""
+"""Predict clips, cut into pieces as the classifier cuts them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TrainingFrontEnd = FrontEnd | TableFrontEnd
 
 
 class TrainingError(RuntimeError):
-    """The training cannot go on; the message says why."""
+    """Training cannot continue; the message says why."""
 
 
 @torch.inference_mode()
@@ -33,10 +33,9 @@ def of_each_piece(
     clips: Clips,
     device: torch.device,
 ) -> list[NDArray[np.float64]]:
-    """Compute (pieces, values) for each clip from features (batch, bands, frames); equal lengths go
-    together.
+    """Apply ``compute`` to features (batch, bands, frames); return (pieces, values) per clip.
 
-    Nothing is padded, so a piece gets what it would get alone.
+    Only pieces of equal length share a batch, so padding cannot change a result.
     """
     by_length = defaultdict(list)
     for i in range(len(clips.items)):
@@ -56,7 +55,7 @@ def of_each_piece(
 def piece_probabilities(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
-    """Return (pieces, classes) for each clip; raise TrainingError if they are no numbers."""
+    """Return probabilities (pieces, classes) per clip; raise TrainingError if any is not finite."""
     device = next(model.parameters()).device
     found = of_each_piece(lambda x: model(x).float().softmax(-1), front_end, clips, device)
     if not all(np.isfinite(rows).all() for rows in found):
@@ -67,12 +66,12 @@ def piece_probabilities(
 def predict(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Return the probabilities of every piece of every clip, cut as the classifier cuts them."""
+    """Return a table with the class probabilities of every piece of every clip."""
     rows, columns = [], probability_columns(labels)
     probabilities = piece_probabilities(model, front_end, clips)
     for item, pieces in zip(clips.items, probabilities, strict=True):
         facts = {"recording": item.recording, "group": item.group, "label": item.label}
-        # A unit of the clip protocol that is a little too long for one piece has two.
+        # A unit of the clip protocol may be slightly too long for one piece; then it has two.
         for number, row in enumerate(pieces):
             answer = dict(zip(columns, row, strict=True))
             rows.append({"clip": f"{item.unit}#{number}", **facts, **answer})
@@ -80,13 +79,13 @@ def predict(
 
 
 def fingerprints_of(corpora: Sequence[Clips], rate: int) -> Fingerprints:
-    """Take the fingerprints of prepared clips at ``rate`` Hz."""
+    """Compute the fingerprints of prepared clips at ``rate`` Hz."""
     waves = (wave for clips in corpora for wave in clips.waveforms)
     return Fingerprints.of(Recording(wave, rate) for wave in waves)
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
-    """Return 16 characters that change when a name or a number does."""
+    """Return a 16-character hash of the names and values of tensors."""
     found = hashlib.sha256()
     for name, tensor in weights.items():
         found.update(name.encode())

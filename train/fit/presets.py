@@ -1,4 +1,4 @@
-"""Declare how to train, as data. A variant is a preset plus a line."""
+"""Declare training presets as data, so that a variant is a preset plus one line."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from train.data.corpus import DataError
 @plain
 @dataclass(frozen=True, config=STRICT)
 class Preset:
-    """One way of fitting a system."""
+    """The front end, hyperparameters and augmentation of a fit."""
 
     name: str
     front_end: AnyConfig = field(default_factory=FrontEndConfig)
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-    samples_per_epoch: Annotated[int, Field(ge=0, le=10_000_000)] = 0  # 0: as many as recordings
-    batch: Annotated[int, Field(ge=2, le=100_000)] = 32  # pieces in a step
+    samples_per_epoch: Annotated[int, Field(ge=0, le=10_000_000)] = 0  # 0: one per recording
+    batch: Annotated[int, Field(ge=2, le=100_000)] = 32  # pieces per step
     learning_rate: Annotated[float, Field(ge=0, le=10)] = 1e-3  # of AdamW
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05  # 0: Adam
     schedule: Literal["one-cycle", "constant"] = "one-cycle"  # Smith and Topin 2018
-    label_smoothing: Annotated[float, Field(ge=0, le=0.99)] = 0.05  # share spread over all classes
-    class_balance: Annotated[float, Field(ge=0, le=2)] = 1.0  # 0: as they come, 1: equally often
-    ema_decay: Annotated[float, Field(ge=0, le=0.99999)] = 0.99  # of the weights; 0 keeps the last
-    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of the training part, held back
-    patience: Annotated[int, Field(ge=0, le=100_000)] = 0  # epochs without a lower loss; 0: all
+    label_smoothing: Annotated[float, Field(ge=0, le=0.99)] = 0.05  # spread over all classes
+    class_balance: Annotated[float, Field(ge=0, le=2)] = 1.0  # 0: as in the data, 1: balanced
+    ema_decay: Annotated[float, Field(ge=0, le=0.99999)] = 0.99  # of the weights; 0: no average
+    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of the training data
+    patience: Annotated[int, Field(ge=0, le=100_000)] = 0  # epochs; 0: no early stopping
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
@@ -53,55 +53,55 @@ class Preset:
 BEST = Preset(
     "best", front_end=FrontEndConfig(centre=1.0), batch=16, augmentation=Augmentation(mixup=0.0)
 )
-"""Chosen on inner folds; what was tried, and what each gave, stands in docs/experiments.md."""
+"""Chosen on inner folds; docs/experiments.md lists the alternatives and their results."""
 
 PAPER = Preset(
     "paper", front_end=PAPER_FRONT_END, epochs=700, batch=64, learning_rate=2e-5, weight_decay=0.0,
     schedule="constant", label_smoothing=0.0, class_balance=0.0, ema_decay=0.0, augmentation=None,
 )  # fmt: skip
-"""The paper prints a learning rate of 2^{-5}. Read as a power of two it is 0.03, at which Adam does
-not train a network of this kind; 2e-5 is what the typesetting most likely lost. (The authors'
-published code has 1.9e-4, which is neither.)"""
+"""The paper prints a learning rate of 2^{-5}. As a power of two this is 0.03, too high for Adam to
+train such a network; most likely 2e-5 was typeset wrongly. (The authors' published code has 1.9e-4,
+which is neither.)"""
 
 WIDE_FRONT_END = FrontEndConfig(
     sample_rate=16_000, low_hz=30.0, high_hz=7_800.0, window=640, hop=320, fft=1024,
     floor_db=-70.0, centre=2.5, trim_db=60.0,
 )  # fmt: skip
-"""For recordings made at 16 kHz or more: all that feature-mlp listens to."""
+"""For recordings made at 16 kHz or more: covers the frequency band of feature-mlp."""
 
 WIDE_PCEN = replace(WIDE_FRONT_END, kind="pcen", centre=0.3)
-"""The same in per-channel energy normalisation: nine points better than log-mel for the improved
-system within the training part of ESC-10's first fold; on Donate-a-Cry, for which "best" is used,
-no better."""
+"""The same with per-channel energy normalisation. For the improved system it is nine points better
+than log-mel within the training part of ESC-10's first fold. On Donate-a-Cry, which uses "best",
+it is no better."""
 
 WIDE = replace(
     BEST,
     name="wide",
     epochs=60,  # see docs/experiments.md, seventh round
     front_end=WIDE_PCEN,
-    # Below the floor in a third of the pieces: the cleanest recordings must not be news.
+    # A third of the pieces get noise below the floor, so that training covers clean recordings.
     augmentation=replace(BEST.augmentation, noise_db=(-95.0, -30.0)),
 )
-"""The best preset for corpora whose recordings all have one sample rate, of 16 kHz or more."""
+"""The variant of BEST for corpora whose recordings share one sample rate of 16 kHz or more."""
 
 DETECTOR_FRONT_END = FrontEndConfig(
     num_bands=40, num_filters=40, window=512, hop=256, level="piece", trim_db=60.0,
     piece_seconds=2.048, min_seconds=1.024, overlap=0.875,
 )  # fmt: skip
-"""Windows of one and of two seconds, a new one every quarter second, each levelled on its own; half
-as fine as the others, for the detector has to be cheap."""
+"""Windows of one and two seconds, one every quarter second, each normalised to one level on its
+own. Resolution is lower than in the other front ends, because the detector must be cheap."""
 
 DISTIL = Preset(
     "distil", front_end=WIDE_FRONT_END, epochs=20, batch=16, learning_rate=2e-3, weight_decay=0.02,
     label_smoothing=0.0, class_balance=0.0,
-    # All that is done to the sound the teacher hears too; masks and mixup would be the student's
-    # alone. The noise lies below the floor in a third of the pieces.
+    # The teacher gets the same augmented waveforms; masks and mixup would affect the student alone.
+    # The noise lies below the floor in a third of the pieces.
     augmentation=Augmentation(
         gain_db=0.0, noise_db=(-95.0, -30.0), tilt_db=0.0, time_mask=0, band_mask=0, mixup=0.0,
         equaliser_db=3.0, speed=0.05,
     ),
 )  # fmt: skip
-"""To learn from a teacher on acoustic features (Beyer et al. 2022: patient and consistent)."""
+"""For distilling a teacher on acoustic features (Beyer et al. 2022: patient and consistent)."""
 
 FEATURES = Preset(
     "features", front_end=AcousticConfig(), epochs=150, batch=128, learning_rate=3e-3,
@@ -110,8 +110,8 @@ FEATURES = Preset(
         gain_db=0.0, noise_db=None, tilt_db=0.0, time_mask=0, band_mask=0, mixup=0.4
     ),
 )  # fmt: skip
-"""For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
-are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
+"""For feature-mlp. Chosen on splits of the challenge's table that no reported result uses (seeds
+from 100 on), among about ten settings whose accuracies lay within three points."""
 
 DETECTOR = Preset(
     "detector", front_end=DETECTOR_FRONT_END, epochs=150, samples_per_epoch=9600, batch=64,
@@ -121,50 +121,50 @@ DETECTOR = Preset(
         mixup=0.0, damage=0.1,
     ),
 )  # fmt: skip
-"""For the detector, which meets sounds of any source."""
+"""For the detector, which must handle sounds from any source."""
 
 DETECTOR_SETTINGS: Mapping[str, Any] = {"width": 14, "blocks": 1, "stem_pool": False}
-"""What makes a ResNet small enough for a detector."""
+"""ResNet settings that make it small enough for a detector."""
 
 BEST_SETTINGS: Mapping[str, Any] = {"block_residual": False, "token_bias": 1.0, "deviations": True}
-"""What the improved system and its ablations are built with where the preset is a best one: the
-block's own residual beside the cross-layer sum would double the stem's part in each layer, and the
-averages over time alone say too little."""
+"""Settings of the improved system and its ablations under "best" and "wide". A block residual next
+to the cross-layer sum would count the stem twice in each layer. Averages over time alone carry too
+little information, so deviations are added."""
 
 PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, DETECTOR)}
-"""By name."""
+"""Name -> preset."""
 
 
 ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6", "challenge6_cuts")
-"""Corpora that "wide" suits."""
+"""Corpora for which "wide" is the default preset."""
 
 
 def usual_settings(preset: Preset, system: str) -> Mapping[str, Any]:
-    """Return what a system is built with under a preset if nothing else is asked for."""
+    """Return the default settings of a system under a preset."""
     improved = get_system(system).factory is ImprovedECAPATDNN
     return BEST_SETTINGS if improved and preset.name in (BEST.name, WIDE.name) else {}
 
 
 def usual_preset(system: str, dataset: str) -> Preset:
-    """Return what fits a system to a corpus if nothing else is asked for."""
+    """Return the default preset for a system on a corpus."""
     if system == ON_FEATURES:
         return FEATURES
     return WIDE if dataset in ONE_WIDE_RATE else BEST
 
 
 def names_for(preset: Preset) -> set[str]:
-    """Return what :func:`apply_overrides` can change in a preset."""
+    """Return the names of the fields that :func:`apply_overrides` can change in a preset."""
     own = {f.name for f in fields(Preset)} - {"name", "front_end", "augmentation"}
     parts = Augmentation, preset.front_end
     return own.union(*({f.name for f in fields(part)} for part in parts))
 
 
 def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset, Mapping[str, Any]]:
-    """Return the preset with some fields changed, and what is left for the system's class.
+    """Apply "NAME=VALUE" assignments; return the new preset and the remaining system settings.
 
-    In "NAME=VALUE", NAME is a field of the preset, of its augmentation or of its front end, or else
-    a setting of the system, and VALUE is a Python literal or a word. Raise DataError if one has no
-    "=", or the value does not suit the field.
+    NAME is a field of the preset, its augmentation or its front end, or else a setting of the
+    system. VALUE is a Python literal or a word. Raise DataError if an assignment has no "=", or if
+    its value is invalid for the field.
     """
     left: dict[str, Any] = {}
     for assignment in assignments:
@@ -187,7 +187,7 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
 
 
 def literal(text: str) -> Any:
-    """Read a number, a tuple, True, None, or else the text itself."""
+    """Parse a Python literal, such as a number, tuple, True or None; else return the text."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):

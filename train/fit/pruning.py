@@ -1,14 +1,14 @@
-"""Prune whole channels of an improved ECAPA-TDNN, and prepare its fine-tuning.
+"""Prune channels of an improved ECAPA-TDNN (structured pruning), and prepare its fine-tuning.
 
-What is left is an improved ECAPA-TDNN of fewer ``channels``: its weights are rows and columns of
-the full one's. Channels that are added or multiplied anywhere go together, as in Fang et al. 2023,
-"DepGraph: Towards any structural pruning". Which go is decided by the first-order Taylor importance
-of Molchanov et al. 2019, "Importance estimation for neural network pruning", equation 8: the sum
-over all weights that go with a channel of (gradient x weight)^2, the mean over batches. Then the
-full model teaches what is left.
+The result is an improved ECAPA-TDNN with fewer ``channels``, whose weights are a subset of rows and
+columns. Channels that are added or multiplied anywhere form a group and are pruned together, as in
+Fang et al. 2023, "DepGraph: Towards any structural pruning". The criterion is the first-order
+Taylor importance of Molchanov et al. 2019, "Importance estimation for neural network pruning",
+equation 8: the sum of (gradient x weight)^2 over all weights of a channel, averaged over batches.
+The full model is the teacher in fine-tuning.
 
-The ratio is the share of channels that is removed, from every group of them. Most of the work is
-products of channels with channels, so about (1 - ratio)^2 of the multiply-adds is left.
+The ratio is the share of channels removed from every group. Most of the cost is channel-by-channel
+products, so about (1 - ratio)^2 of the multiply-adds remain.
 """
 
 from __future__ import annotations
@@ -38,49 +38,49 @@ from train.fit.run import Experiment
 from train.fit.trainer import DeviceDataset, EpochRng, step_loss
 
 TEACHER_WEIGHT = 0.5
-"""Of the full model's answer in the target; the rest is the label."""
+"""Weight of the full model's soft label in the target; the rest is the hard label."""
 SHORTER = 3
-"""How many times fewer epochs than the fit had."""
+"""Factor by which fine-tuning has fewer epochs than the original fit."""
 
 Axis = tuple[str, ...]
-"""The groups of channels that lie side by side along an axis, all equally many; () for an axis that
-stays whole."""
+"""The channel groups concatenated along a tensor axis, all of one size; () for an axis that is not
+pruned."""
 Axes = dict[str, tuple[Axis, ...]]
-"""Tensor of a state dict -> its first axes; what is not named stays whole."""
+"""Tensor of a state dict -> its first axes; axes and tensors not listed are not pruned."""
 STREAM, MAPS = "stream", "map"
-"""The channels that all layers add to, and those of the queries and keys of a map."""
+"""The groups of the residual stream, and of the queries and keys of an attention map."""
 
 
 def layer(name: str, out: Axis, into: Axis) -> Axes:
-    """Describe a convolution or a linear layer."""
+    """Return the axes of a convolution or a linear layer."""
     return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
 
 
 def norm(name: str, on: Axis) -> Axes:
-    """Describe a BatchNorm."""
+    """Return the axes of a BatchNorm."""
     return {f"{name}.{part}": (on,) for part in ("weight", "bias", "running_mean", "running_var")}
 
 
 def conv_norm(name: str, out: Axis, into: Axis) -> Axes:
-    """Describe a :class:`~cry_model.networks.layers.ConvReLUBatchNorm`."""
+    """Return the axes of a :class:`~cry_model.networks.layers.ConvReLUBatchNorm`."""
     return layer(f"{name}.0", out, into) | norm(f"{name}.2", out)
 
 
 def gate(name: str, on: Axis) -> Axes:
-    """Describe a :class:`~cry_model.networks.layers.SqueezeExcitation`."""
+    """Return the axes of a :class:`~cry_model.networks.layers.SqueezeExcitation`."""
     hidden = (f"{name}.hidden",)
     return layer(f"{name}.w1", hidden, on) | layer(f"{name}.w2", on, hidden)
 
 
 def stage_axes(name: str, stage: MultiScaleDilatedStage, inner: Axis) -> Axes:
-    """Describe one stage; ``inner`` is what its block's stages add to."""
+    """Return the axes of one stage; ``inner`` is the stream of its block's stages."""
     half = (f"{name}.half",)
     found = conv_norm(f"{name}.dilated", inner, half)
     if stage.mca is None:
         return found | conv_norm(f"{name}.project", half, inner)
     count = len(stage.mca.convs)
     into, out = (tuple(f"{name}.{way}{i}" for i in range(count)) for way in ("in", "out"))
-    pooled = f"{name}.pooled"  # goes through no convolution, so in and out are one
+    pooled = f"{name}.pooled"  # passes no convolution, so input and output are the same group
     branches = (*out, pooled)
     for i in range(count):
         found |= layer(f"{name}.mca.convs.{i}", (out[i],), (into[i],))
@@ -94,7 +94,7 @@ def stage_axes(name: str, stage: MultiScaleDilatedStage, inner: Axis) -> Axes:
 
 
 def block_axes(name: str, block: RSEMCABlock) -> Axes:
-    """Describe one block."""
+    """Return the axes of one block."""
     stream, inner = (STREAM,), (f"{name}.inner",)
     found = conv_norm(f"{name}.expand", inner, stream) | conv_norm(f"{name}.merge", stream, inner)
     found |= gate(f"{name}.se", stream)
@@ -108,7 +108,7 @@ def block_axes(name: str, block: RSEMCABlock) -> Axes:
 
 
 def axes_of(model: ImprovedECAPATDNN) -> Axes:
-    """Describe the whole system."""
+    """Return the axes of the whole system."""
     stream = (STREAM,)
     tokens = stream * (model.pool_norm.num_features // model.channels)
     found = conv_norm("stem", stream, ()) | norm("pool_norm", tokens)
@@ -124,7 +124,7 @@ def axes_of(model: ImprovedECAPATDNN) -> Axes:
 
 
 def sizes_of(model: ImprovedECAPATDNN) -> dict[str, int]:
-    """Return how many channels each group has."""
+    """Return the number of channels of each group."""
     tensors, found = model.state_dict(), {}
     for name, axes in axes_of(model).items():
         for size, axis in zip(tensors[name].shape, axes, strict=False):
@@ -133,20 +133,20 @@ def sizes_of(model: ImprovedECAPATDNN) -> dict[str, int]:
 
 
 def heads_of(model: ImprovedECAPATDNN) -> int:
-    """Return into how many heads the differential attention cuts the channels; 1 without it."""
+    """Return the number of heads of the differential attention; 1 without it."""
     return 1 if model.differential is None else model.differential.heads
 
 
 def can_be_pruned(model: nn.Module) -> bool:
-    """Return whether it is an improved ECAPA-TDNN, or an ablation, that was fitted to labels."""
+    """Return whether it is an improved ECAPA-TDNN, or an ablation, with its own classifier."""
     fitted = isinstance(model, ImprovedECAPATDNN)
     return fitted and not isinstance(model.classifier, ReusedClassifier)
 
 
 def channels_left(model: nn.Module, ratio: float) -> int:
-    """Return how many channels are left: the nearest number that heads and halves divide.
+    """Return the number of channels left, rounded to a multiple of twice the number of heads.
 
-    Raise DataError if the model cannot be pruned, or so little of it goes that none would.
+    Raise DataError if the model cannot be pruned, or if rounding leaves all its channels.
     """
     if not can_be_pruned(model):
         raise DataError(
@@ -166,9 +166,9 @@ def channels_left(model: nn.Module, ratio: float) -> int:
 def importance_of(
     model: ImprovedECAPATDNN, front_end: FrontEnd, clips: Clips, experiment: Experiment, seed: int
 ) -> dict[str, Tensor]:
-    """Return the importance of every channel of every group, over one epoch of the fit's batches.
+    """Return the importance of every channel of every group, over one epoch of training batches.
 
-    The model stays in eval mode, and only ``clips``, all labelled, are heard.
+    The model stays in eval mode; only ``clips``, all labelled, are used.
     """
     accelerator, preset = experiment.accelerator, experiment.preset
     device, model = accelerator.device, model.eval()
@@ -195,9 +195,9 @@ def importance_of(
 def most_important(
     importance: Mapping[str, Tensor], sizes: Mapping[str, int], heads: int
 ) -> dict[str, Tensor]:
-    """Return the numbers of the channels to keep, rising, so many of each group.
+    """Return the sorted indices of the most important channels; ``sizes`` says how many per group.
 
-    Where heads cut a group, as many of each head.
+    In a group that attention heads divide, each head keeps equally many.
     """
     kept = {}
     for group, score in importance.items():
@@ -210,10 +210,10 @@ def most_important(
 
 @torch.no_grad()
 def keep(model: ImprovedECAPATDNN, kept: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-    """Return the state dict, on the CPU, of the same system with ``channels`` of its channels.
+    """Return the pruned state dict, on the CPU, of the system with ``channels`` channels.
 
-    ``kept`` has the channels to keep of each group. Queries are scaled so that fewer channels a
-    head leave the scores what they were.
+    ``kept`` maps each group to the channels to keep. Queries are rescaled so that the softmax
+    temperature does not change with fewer channels per head.
     """
     axes, sizes, found = axes_of(model), sizes_of(model), {}
     for name, tensor in model.state_dict().items():
@@ -229,7 +229,7 @@ def keep(model: ImprovedECAPATDNN, kept: Mapping[str, Tensor], channels: int) ->
 
 
 def recorded_preset(config: CheckpointConfig) -> Preset:
-    """Return the preset that a checkpoint was fitted with; raise DataError if it names none."""
+    """Return the preset that a checkpoint was trained with; raise DataError if it has none."""
     recorded = config.training.get("preset")
     try:
         return read(Preset, {**recorded, "front_end": asdict(config.front_end)}, "its preset")
@@ -241,12 +241,12 @@ def recorded_preset(config: CheckpointConfig) -> Preset:
 
 
 def recorded_precision(config: CheckpointConfig) -> str:
-    """Return in which precision a checkpoint was fitted, as options name it."""
+    """Return the precision that a checkpoint was trained in, as options name it."""
     return "bfloat16" if config.training.get("precision") == "bf16" else "float32"
 
 
 def shorter(preset: Preset) -> Preset:
-    """Return a preset for fine-tuning: the same with a third of the epochs."""
+    """Return the preset for fine-tuning: the same with a third of the epochs."""
     return replace(preset, epochs=max(1, round(preset.epochs / SHORTER)))
 
 
@@ -259,12 +259,11 @@ def pruned(
     clips: Clips,
     seed: int,
 ) -> Experiment:
-    """Return how a model without a share of its channels is fine-tuned: from the kept weights, the
-    full one teaching.
+    """Prune a model; return the experiment that fine-tunes it, with the full model as teacher.
 
-    ``experiment`` is how the full model was fitted, ``clips`` what it learnt from: nothing else is
-    heard. Config and name are of its checkpoint, the seed of the batches. Raise DataError if it
-    cannot be pruned.
+    ``experiment`` and ``clips`` are those that the full model was trained with; no other data is
+    used. ``config`` and ``name`` are of its checkpoint; ``seed`` draws the batches that measure
+    importance. Raise DataError if the model cannot be pruned.
     """
     left = channels_left(model, ratio)
     device = experiment.accelerator.device

@@ -1,4 +1,4 @@
-"""Describe what decides the numbers of a fit, and where its outcome goes."""
+"""Describe an experiment and the folders of its results."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from train.scoring.calibration import PROMISED
 from train.scoring.results import Cell, TeacherPredictions
 
 REUSED = "reused_classifier"
-"""The setting of a student that a teacher gives it, and nobody else."""
+"""The setting that only a teacher may give its student."""
 
 
 def settings_of(system: str) -> set[str]:
-    """Return the names of the settings that a system's class takes."""
+    """Return the names of the settings that a system's constructor accepts."""
     _, _, *names = inspect.signature(get_system(system).factory).parameters
     return set(names)
 
 
 def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a system on torch's device; raise DataError if the settings do not suit it."""
+    """Build a system on torch's default device; raise DataError if it rejects the settings."""
     try:
         return build_model(system, classes, bands, **settings)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -59,24 +59,22 @@ def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) ->
 
 @dataclass(frozen=True)
 class Experiment:
-    """What decides the numbers of a fit, but for its seed and fold."""
+    """Everything that determines the result of a fit, except seed and fold."""
 
     system: str
-    data: Prepared  # what is unlabelled in it is only learnt from, with a teacher
+    data: Prepared  # unlabelled recordings are used for training only, with a teacher
     protocol: str
     preset: Preset
     folds: int
     accelerator: Accelerator  # the processes, the device and the precision
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the system
     teacher: Teacher | None = None
-    teacher_predictions: TeacherPredictions | None = (
-        None  # where the corpus has no label of its own
-    )
-    parts: Clips | None = None  # rows of features of parts, which cannot be cut out of whole ones
+    teacher_predictions: TeacherPredictions | None = None  # for a corpus without labels
+    parts: Clips | None = None  # feature rows of parts, for ``clip``; whole rows cannot be cut
     unlabelled_corpus: str | None = None  # for the record
-    start: Start | None = None  # the weights to begin with
-    outer_fold: OuterFold | None = None  # whose training part alone is divided (nested)
-    permutation: int | None = None  # the seed by which labels were permuted, for the record
+    start: Start | None = None  # initial weights
+    outer_fold: OuterFold | None = None  # nested cross-validation: use its training part alone
+    permutation: int | None = None  # seed of the label permutation, for the record
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -88,10 +86,10 @@ class Experiment:
 
     @cached_property
     def units(self) -> Clips:
-        """The clips that the protocol splits: the labelled ones.
+        """Return the clips that the protocol splits: the labelled ones.
 
-        Where none is and a teacher has answered, all, under the teacher's labels; as targets they
-        stay unlabelled.
+        With teacher predictions, for a corpus without labels, return all clips with the teacher's
+        labels. These serve the split; the training targets stay unlabelled.
         """
         if self.teacher_predictions is not None:
             rows = self.teacher_predictions
@@ -109,19 +107,19 @@ class Experiment:
         return units
 
     def fold(self, seed: int, fold: int) -> tuple[Clips, Clips]:
-        """Return the units that a fold learns from, and those that it tests."""
+        """Return the training units and the held-out units of a fold."""
         fold_of = split(self.units.items, self.protocol, self.folds, seed)
         learnt, tested = learnt_from(fold_of, fold), np.flatnonzero(fold_of == fold)
         return self.units.subset(learnt), self.units.subset(tested)
 
     @property
     def tested(self) -> tuple[Item, ...]:
-        """The units that some fold tests: all, unless the corpus has a test part of its own."""
+        """Return the units that some fold tests: all, or else the corpus's own test part."""
         return tuple(item for item in self.units.items if item.fold != ONLY_LEARNT)
 
     @property
     def on_features(self) -> bool:
-        """Whether recordings are rows of features, which nothing can cut."""
+        """Return whether recordings are rows of features, which cannot be cut into pieces."""
         return isinstance(self.preset.front_end, AcousticConfig)
 
     @cached_property
@@ -130,24 +128,24 @@ class Experiment:
 
     @property
     def everything(self) -> Clips:
-        """What a final fit learns from, drawn as the folds' were."""
+        """Return the training clips of the final fit, labelled for sampling as in the folds."""
         return self.data.clips if self.teacher_predictions is None else self.units
 
     def front_end(self) -> TrainingFrontEnd:
-        """Return what stands between prepared recordings and the system, on the device."""
+        """Return the front end for prepared recordings, on the device."""
         config = self.preset.front_end
         made = TableFrontEnd(config) if self.on_features else FrontEnd(config)
         return made.to(self.accelerator.device)
 
     @cached_property
     def unlabelled(self) -> Clips:
-        """What only a teacher can label, beside the units."""
+        """Return the unlabelled clips besides the units, which only a teacher can label."""
         if self.teacher_predictions is not None:
             return self.data.clips.subset([])
         return self.data.clips.labelled(False)
 
     def model(self, seed: int) -> nn.Module:
-        """Build the system with weights of ``seed``; raise DataError as :func:`build`."""
+        """Build the system, initialised by ``seed``; raise DataError as :func:`build`."""
         torch.manual_seed(seed)
         model = self.build()
         if self.teacher is not None and self.teacher.reused:
@@ -161,19 +159,19 @@ class Experiment:
         return build(self.system, len(self.labels), bands, self.settings)
 
     def checkpoint_config(self, training: Mapping[str, Any]) -> CheckpointConfig:
-        """Return what goes with fitted weights, still without any numbers."""
+        """Return the config to save with the weights, still without scores."""
         front_end, settings = self.preset.front_end, dict(self.settings)
         return CheckpointConfig(self.system, self.labels, front_end, settings, training)
 
     @property
     def threads(self) -> int | None:
-        """How many compute a fit, where that decides the last bit: on a CPU."""
+        """Return the number of threads of a CPU fit, which affects rounding; None on a GPU."""
         cpu = self.on_features or self.accelerator.device.type == "cpu"
         return torch.get_num_threads() if cpu else None
 
     def training(self) -> dict[str, Any]:
-        """Return what decides the weights, besides seed and fold."""
-        # With a part held back, what is learnt depends on how it is split off.
+        """Return everything that determines the weights, besides seed and fold."""
+        # The validation part is split off under the protocol, so the weights depend on it.
         held_back = self.protocol if self.preset.validation else None
         return {
             "dataset": self.name,
@@ -188,7 +186,7 @@ class Experiment:
         }
 
     def configuration(self) -> dict[str, Any]:
-        """Return it for the record; two runs of the same configuration are the same run."""
+        """Return the configuration for ``run.json``, which identifies a run."""
         return {
             "system": self.system,
             "protocol": self.protocol,
@@ -205,15 +203,15 @@ class BusyError(DataError):
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment under some seeds, with its folders."""
+    """An experiment with its seeds and output folders."""
 
-    experiment: Experiment  # what decides the numbers
+    experiment: Experiment
     seeds: tuple[int, ...]  # each fits every fold once
     out: Path  # folder of results, states and checkpoints
-    coverage: float = PROMISED  # what the prediction sets promise, 0 to 1
-    resume: bool = True  # False fits the fold that was cut off from its beginning
-    track: bool = False  # whether to write live curves
-    checkpoint: bool = True  # whether to fit on everything at the end and save the weights
+    coverage: float = PROMISED  # target coverage of the prediction sets, 0 to 1
+    resume: bool = True  # False restarts an interrupted fold from its first epoch
+    track: bool = False  # whether to log training curves
+    checkpoint: bool = True  # whether to fit on all recordings at the end and save the weights
     save_folds: bool = False  # whether to save the weights of each fold
 
     @property
@@ -225,7 +223,7 @@ class Run:
         return self.cell().results_folder
 
     def cell(self, protocol: str | None = None) -> Cell:
-        """Return the folders of this system and corpus under its own protocol, or another."""
+        """Return the folders of this system and corpus under its own or another protocol."""
         one = self.experiment
         return Cell(self.out, one.name, protocol or one.protocol, one.system)
 
@@ -235,7 +233,7 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
-        """Hold a folder of this run, or raise BusyError, unless ``patient``."""
+        """Lock a folder of this run; if it is taken, wait if ``patient``, else raise BusyError."""
         name = in_folder.relative_to(self.out).as_posix().replace("/", "-")
         path = self.out / "state" / f"{name}.lock"
         with contextlib.ExitStack() as held:
@@ -251,7 +249,7 @@ class Run:
             yield
 
     def state(self, seed: int, fold: int | None) -> TrainingState:
-        """Return the kept state of the fit of a fold, or (None) of everything."""
+        """Return the saved training state of a fold, or with ``fold`` None of the final fit."""
         one, which = self.experiment, f"seed{seed}-" + ("all" if fold is None else f"fold{fold}")
         folder = self.out / "state" / one.name / one.protocol / one.system
         identity = json.dumps([one.configuration(), which], sort_keys=True)

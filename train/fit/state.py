@@ -1,4 +1,4 @@
-"""Hold everything that a step changes, and keep what a fit needs to go on after a crash."""
+"""Hold the state that a training step changes, and save it so that a fit can resume."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from train.data.corpus import DataError
 from train.fit.devices import same_threads
 from train.fit.presets import Preset
 
-MAX_NORM = 5.0  # of the gradient
+MAX_NORM = 5.0  # for gradient clipping
 
 
 class Ema:
-    """Exponential moving average of a model's parameters and statistics.
+    """Exponential moving average of a model's parameters and BatchNorm statistics.
 
-    As torch's AveragedModel, which asks the device for a counter at each step. The decay rises from
-    0.1 to what the preset says, as in TensorFlow's ExponentialMovingAverage, so that a short fit
-    does not end as an average over its beginning.
+    Like torch's AveragedModel, but without reading a counter from the device at each step. The
+    decay rises from about 0.2 to the preset's value, as in TensorFlow's ExponentialMovingAverage.
+    So early weights do not dominate the average of a short fit.
     """
 
     def __init__(self, source: nn.Module, decay: float) -> None:
@@ -42,7 +42,7 @@ class Ema:
 
 
 def schedule(preset: Preset, step: int, steps: int) -> float:
-    """Return the factor of the learning rate."""
+    """Return the learning-rate factor: constant, or linear warm-up, then cosine decay to 0."""
     if preset.schedule == "constant":
         return 1.0
     warm = max(1, round(0.25 * steps))
@@ -52,7 +52,7 @@ def schedule(preset: Preset, step: int, steps: int) -> float:
 
 
 class Weights:
-    """Everything that a step changes: the system, as it was built, AdamW, and the average."""
+    """Everything that a step changes: the unwrapped model, AdamW and the moving average."""
 
     def __init__(self, model: nn.Module, preset: Preset, device: torch.device) -> None:
         self.model = model
@@ -76,7 +76,7 @@ class Weights:
         optimiser: torch.optim.Optimizer,
         accelerator: Accelerator,
     ) -> None:
-        """Take one step down the gradient; student and optimiser may be wrapped by Accelerate."""
+        """Take one optimiser step; ``student`` and ``optimiser`` may be wrapped by Accelerate."""
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
@@ -91,7 +91,7 @@ class Weights:
         return bool(sums.isfinite().all())
 
     def state(self) -> dict[str, Any]:
-        """Return what to go on with later."""
+        """Return a state dict to resume from."""
         return {
             "steps": 0 if self.ema is None else self.ema.steps,
             "model": self.model.state_dict(),
@@ -100,7 +100,7 @@ class Weights:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Restore what :meth:`state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.ema is not None:
@@ -109,24 +109,25 @@ class Weights:
 
 
 def numbers(model: nn.Module) -> list[Tensor]:
-    """Return parameters and BatchNorm's statistics, without its counters."""
+    """Return parameters and BatchNorm statistics, without the integer batch counters."""
     return [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The last state of one fit, on disk."""
+    """The latest state of one fit, on disk."""
 
-    path: Path | None = None  # the file; None keeps nothing
-    identity: str = ""  # what must be the same for a kept state to be gone on with
-    resume: bool = True  # False begins anew, and overwrites what is there
-    writes: bool = True  # whether this process is the one that writes
-    threads: int | None = None  # that compute the fit; None where their number changes nothing
+    path: Path | None = None  # the file; None saves nothing
+    identity: str = ""  # must equal that of a saved state for a fit to resume from it
+    resume: bool = True  # False starts afresh and overwrites a saved state
+    writes: bool = True  # whether this process writes the file
+    threads: int | None = None  # number of CPU threads; None where it has no effect
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state to go on from, on the CPU; None if there is none; raise DataError if the
-        file is damaged, or is the state of another fit; or if determinism was asked for and it was
-        begun with another number of threads."""
+        """Return the saved state, on the CPU, or None if there is none.
+
+        Raise DataError if the file is damaged or belongs to another fit, or if determinism was
+        requested and the number of threads has changed."""
         if self.path is None or not self.resume or not self.path.exists():
             return None
         try:
@@ -143,14 +144,14 @@ class TrainingState:
         return state
 
     def forget_other(self) -> None:
-        """Delete the kept state if it cannot be gone on with: it is of another fit, or damaged."""
+        """Delete the saved state if :meth:`load` rejects it."""
         try:
             self.load()
         except DataError:
             self.delete()
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the kept state."""
+        """Replace the saved state."""
         if self.path is None or not self.writes:
             return
         buffer = io.BytesIO()

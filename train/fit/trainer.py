@@ -1,8 +1,8 @@
-"""Run the training loop, readable top to bottom.
+"""Run the training loop.
 
-Everything runs on the device, in batches: waveforms, features, augmentation and the model, so no
-Python loader is in the way. Under ``accelerate launch`` each process draws the same global batch
-from the same generator and trains on its own part of it.
+Waveforms, features, augmentation and the model are all computed on the device, in batches, so no
+data loader is needed. Under ``accelerate launch`` each process draws the same global batch from
+the same generator and trains on its own shard.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from train.fit.state import TrainingState, Weights, schedule
 
 LOSS, RECALL = "validation loss", "validation balanced accuracy"
 Curves = Mapping[str, float]
-"""Loss and learning rate of an epoch, with the scores of what was held back."""
+"""Loss and learning rate of an epoch, with the validation scores."""
 
 
 def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> dict[str, float]:
-    """Score held-back clips per recording, by a model in eval mode.
+    """Score a model in eval mode on validation clips, per recording.
 
-    That is by mean recall, and by cross-entropy with every class counting alike. The second steers
-    the fit: it moves with every epoch where the first stands still.
+    The scores are balanced accuracy and class-balanced cross-entropy. Early stopping uses the
+    latter, because it changes even in epochs where balanced accuracy does not.
     """
     pieces = piece_probabilities(model, front_end, clips)
     probabilities, labels = np.stack([rows.mean(0) for rows in pieces]), clips.labels.numpy()
@@ -50,7 +50,7 @@ def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> dict[str, floa
 
 
 class EarlyStopping:
-    """The best weights so far by their loss on held-back recordings, and when to stop."""
+    """Track the weights with the lowest validation loss, and when to stop."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -58,7 +58,7 @@ class EarlyStopping:
         self.best_loss, self.waited = math.inf, 0
 
     def update(self, loss: float, model: nn.Module) -> None:
-        """Keep the weights if their loss is the least so far."""
+        """Keep the weights if their loss is the lowest so far."""
         if loss < self.best_loss:
             self.best_loss, self.waited = loss, 0
             if self.patience:
@@ -72,12 +72,12 @@ class EarlyStopping:
 
 
 class DeviceDataset:
-    """All clips on the device, one after the other, and how often to draw each.
+    """All clips, concatenated on the device, and their sampling distribution.
 
-    Labels are (clips, classes) one-hot rows; those of unlabelled clips are zero. With ``balance``
-    1 every class is drawn equally often, and the unlabelled as if they were one more; with 0
-    every clip is. The class of a clip is what its item says: where only a teacher labels, that is
-    the teacher's answer, while the row stays zero.
+    Targets are (clips, classes) one-hot rows; those of unlabelled clips are zero. With ``balance``
+    1 every class is drawn equally often, the unlabelled clips being one more class; with 0 every
+    clip is. The class used for sampling is the item's label. In a corpus without labels this is
+    the teacher's prediction, while the target row stays zero.
     """
 
     def __init__(self, clips: Clips, classes: int, balance: float, device: torch.device) -> None:
@@ -90,14 +90,14 @@ class DeviceDataset:
         names = [item.label for item in clips.items]
         counts = Counter(names)
         frequency = torch.tensor([counts[name] for name in names], dtype=torch.float64)
-        # A searched distribution function rather than torch.multinomial, which sums in an order of
-        # its own choosing on CUDA.
+        # Inverse-CDF sampling, because torch.multinomial's order of summation on CUDA is not
+        # deterministic.
         self.distribution = frequency.pow(-balance).cumsum(0).to(device)
 
     def draw(self, count: int, length: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw random pieces (count, length) and their targets (count, classes).
 
-        A clip shorter than the piece is repeated, from a random point on.
+        A clip shorter than a piece is repeated cyclically from a random offset.
         """
         place = torch.rand(count, generator=rng, device=rng.device, dtype=torch.float64)
         chosen = torch.searchsorted(self.distribution, place * self.distribution[-1], right=True)
@@ -111,20 +111,20 @@ class DeviceDataset:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a fit learns from."""
+    """The training and validation data of a fit, and its teacher."""
 
-    clips: Clips  # all of them; without a teacher every one has a label
+    clips: Clips  # the training clips; without a teacher all are labelled
     classes: int  # number of classes
-    validation: Clips | None = None  # labelled recordings to watch the fit on; None for none
+    validation: Clips | None = None  # labelled validation recordings, if any
     teacher: Teacher | None = None  # a source of soft labels
 
 
 class EpochRng:
-    """All randomness of one epoch, from seed and epoch alone: none has to be remembered."""
+    """Random generators of one epoch, seeded by seed and epoch alone, so no state is saved."""
 
     def __init__(self, seed: int, epoch: int, device: torch.device) -> None:
         self.tensors = torch.Generator(device).manual_seed(seed * 100_003 + epoch)
-        self.numbers = random.Random(f"{seed} {epoch}")  # on the host: asks the device nothing
+        self.numbers = random.Random(f"{seed} {epoch}")  # on the host: no device synchronisation
 
 
 @as_found()
@@ -138,11 +138,11 @@ def fit(
     state: TrainingState = TrainingState(),  # noqa: B008 (frozen)
     report: Callable[[int, Curves], None] = lambda *_: None,
 ) -> nn.Module:
-    """Train ``model`` and return it, or the average of its weights, in eval mode.
+    """Train ``model`` and return it, or its moving average, in eval mode.
 
-    Seed and epoch are the source of all randomness in here. The state is saved after each epoch; a
-    fit that was cut off goes on from it; ``report`` gets each, counted from 1. Raise TrainingError
-    if the loss is not a number.
+    All randomness depends on ``seed`` and the epoch only. The state is saved after each epoch, and
+    an interrupted fit resumes from it. ``report`` is called after each epoch, counted from 1. Raise
+    TrainingError if the loss or a weight is not finite.
     """
     device = accelerator.device
     dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)
@@ -160,7 +160,7 @@ def fit(
         rng = EpochRng(seed, epoch, device)
         torch.manual_seed(rng.numbers.getrandbits(63))  # for a system with dropout
         student.train()
-        total = torch.zeros((), device=device)  # stays there: no step waits for a number
+        total = torch.zeros((), device=device)  # on the device, so that steps do not synchronise
         how = data.teacher, preset, rng, accelerator
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
@@ -174,7 +174,7 @@ def fit(
                 "state of the epoch before is kept."
             )
         outcome, scores = weights.outcome.eval(), {}
-        if (held := data.validation) is not None:  # of one process, so that all stop together
+        if (held := data.validation) is not None:  # from the main process, so all stop together
             scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
             stopping.update(scores[LOSS], outcome)
         state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": vars(stopping)})
@@ -194,13 +194,12 @@ def step_loss(
     rng: EpochRng,
     accelerator: Accelerator,
 ) -> Tensor:
-    """Return the loss of one random batch, with everything that augmentation does to it.
+    """Return this process's loss on its shard of one random, augmented batch.
 
-    This process's part of the batch; the mean over the processes is the loss of the whole batch,
-    also where the parts are not of equal size.
+    The mean over processes is the loss of the whole batch, even with shards of unequal size.
     """
     config, how = front_end.config, preset.augmentation
-    # One length for the whole batch, another for the next: the model meets 3 to 5 s.
+    # Each batch has its own length, so the model sees min_seconds to piece_seconds (3 to 5 s).
     seconds = rng.numbers.uniform(config.min_seconds, config.piece_seconds)
     frames = round(seconds * config.sample_rate) // config.hop
     length, faster = frames * config.hop, 0

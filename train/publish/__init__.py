@@ -1,1 +1,1 @@
-"""Write model cards and send checkpoints to the Hugging Face Hub."""
+"""Write model cards and publish checkpoints on the Hugging Face Hub."""

@@ -1,1 +1,1 @@
-"""Score predictions: tables in, records out."""
+"""Score predictions: take tables, return records."""

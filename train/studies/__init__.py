@@ -1,1 +1,1 @@
-"""Measure what a fit does not: permutation tests, ablations, the detector."""
+"""Run evaluations beyond cross-validation: permutation tests, ablations, the detector."""

@@ -1,1 +1,1 @@
-"""Read one corpus each; :mod:`train.data.cache` lists them by name."""
+"""Read the corpora, one per module; :mod:`train.data.cache` lists them by name."""
