@@ -52,7 +52,7 @@ class AblateAttentionOptions(SavedFoldsOptions):
 
     Models saved by 'fit --save-folds' predict again, with each attention replaced by a mean or
     uniform one. The differences go to attention_effect.json next to the predictions. A file newer
-    than the weights is not computed again.
+    than predictions and weights is not computed again.
     """
 
     device: Device = "auto"

@@ -1,6 +1,6 @@
-"""Write model cards: metadata for the Hub, and a text from a template, filled from the config.
+"""Write model cards: metadata for the Hub, and text from a template filled from the config.
 
-What exported files take is measured when they are written, and read again for the card.
+The run time of exported files is measured when they are written, and read back for the card.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from cry_model.networks.registry import ON_FEATURES, get_system
 
 TEMPLATES = Path(__file__).parent
 TASK = "audio-classification"
-HUB_TYPES = {"macro_f1": "f1", "macro_auc": "roc_auc"}  # what hf.co/metrics calls them
+HUB_TYPES = {"macro_f1": "f1", "macro_auc": "roc_auc"}  # names at hf.co/metrics
 TITLES = {"macro_f1": "Macro F1", "macro_auc": "Macro AUC"}
 ON_THE_HUB = {name: ["ashraq/esc50"] for name in ("esc10", "cries", "detector")}
-"""Dataset -> those of the Hub with its recordings, all or in part; of the others it has none."""
+"""Dataset -> Hub datasets with all or some of its recordings; other datasets are not there."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Say of an exported file what it weighs, takes and computes in; None where not measured."""
+    """Size, run time and precision of an exported file; None where not measured."""
 
     name: str
     megabytes: float
@@ -55,8 +55,9 @@ def model_card(
     repo_id: str,
     exported: Sequence[Exported] = (),
 ) -> str:
-    """Return the whole README.md of a classifier or a detector of so many parameters, for
-    "user/name"; ``exported`` are the files that go along."""
+    """Return the README.md of a classifier or detector, for the repository "user/name".
+
+    ``exported`` are the exported files published with it."""
     evaluation = config.evaluation
     card = ModelCard.from_template(
         metadata(config, repo_id),
@@ -82,7 +83,7 @@ def model_card(
 
 
 def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
-    """Return what the Hub searches and shows next to the text."""
+    """Return the metadata that the Hub indexes and shows next to the text."""
     results = [] if config.evaluation is None else eval_results(config.evaluation)
     based_on = base_models(config.training)
     return ModelCardData(
@@ -99,13 +100,13 @@ def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
 
 
 def base_models(training: Mapping[str, Any]) -> list[str]:
-    """Return the teacher, and what a fit began with, as far as they are on the Hub."""
+    """Return the teacher and the pretrained checkpoint of a fit, if they are on the Hub."""
     facts = (training.get(name) or {} for name in ("teacher", "start"))
     return list(dict.fromkeys(own["name"] for own in facts if "/" in str(own.get("name"))))
 
 
 def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:
-    """Return the metrics that have a value, each with dataset and protocol in its name."""
+    """Return the metrics with finite values, each with dataset and protocol in its name."""
     where = f"{records.dataset_title(evaluation.dataset)}, protocol {evaluation.protocol}"
     return [
         EvalResult(
@@ -128,30 +129,30 @@ def settings_of(training: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
     for key, value in training.items():
         if isinstance(value, Mapping):
             yield from settings_of(value, f"{prefix}{key}.")
-        elif f"{prefix}{key}" not in ("dataset", "licence", "recordings"):  # in a sentence
+        elif f"{prefix}{key}" not in ("dataset", "licence", "recordings"):  # in the card's text
             yield f"{prefix}{key}", value
 
 
 def title(metric: str) -> str:
-    """Return a metric as a table writes it."""
+    """Return the title of a metric for a table."""
     return TITLES.get(metric, records.words(metric).capitalize())
 
 
 def escape(value: Any) -> str:
-    """Return text on one line that neither ends a table's cell nor opens a tag."""
+    """Escape text for a Markdown table cell: one line, no pipes and no tags."""
     text = " ".join(str(value).split())
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 WARM_UP, RUNS = 3, 20
 MEASURED = ("milliseconds", "measured_on", "machine", "precision")
-"""Keys of a file's metadata: what one thread took in the median, for what, where; the numbers."""
+"""Metadata keys: median time of one thread, its input, machine and runtime; numeric precision."""
 
 
 def add_measurement(path: Path) -> None:
-    """Run a file on one thread, and write into its metadata how long that took.
+    """Measure the run time of a file on one thread and write it into the file's metadata.
 
-    The time is that of the thread's own work, so that what else runs on the machine counts little.
+    The measure is the thread's CPU time, so other load on the machine has little effect.
     """
     import onnx
     import onnxruntime
@@ -178,7 +179,7 @@ def add_measurement(path: Path) -> None:
 
 
 def _input(config: CheckpointConfig) -> tuple[dict[str, np.ndarray], str]:
-    """Return what a file is measured with, and that in words."""
+    """Return the input for the run-time measurement, and its description."""
     if config.system == ON_FEATURES:
         return {
             FEATURE_MEANS: np.zeros((1, config.front_end.num_bands), np.float32)
@@ -193,8 +194,8 @@ def _input(config: CheckpointConfig) -> tuple[dict[str, np.ndarray], str]:
 
 
 def read_exported(folder: Path, config: CheckpointConfig) -> list[Exported]:
-    """Return what is known of the exported files in a checkpoint's folder; raise CheckpointError if
-    one cannot be used, or was exported from another checkpoint."""
+    """Describe the exported files in a checkpoint's folder; raise CheckpointError if one is
+    unusable or was exported from another checkpoint."""
     found = []
     for path in (folder / name for name in (MODEL, DETECTOR) if (folder / name).is_file()):
         _, own, facts = open_file(path)

@@ -1,4 +1,4 @@
-"""Publish checkpoints and the page on the Hugging Face Hub; each failure is one sentence."""
+"""Publish checkpoints and the page on the Hugging Face Hub; report each failure in one sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from train.publish.card import model_card, read_exported
 ROOT = Path(__file__).parents[2]
 CARD = "README.md"
 PAUSES = (1.0, 3.0, 9.0)  # s, before the second, third and fourth attempt
-LONGEST_PAUSE = 60.0  # s that the Hub may ask for; for longer, people come back themselves
+LONGEST_PAUSE = 60.0  # s; if the Hub asks for a longer pause, give up and tell the user
 TAKE_ANOTHER = "take one with write access from huggingface.co/settings/tokens"
 REFUSALS = {
     401: f"The Hub refused the access token while {{}}; {LOG_IN} anew.",
@@ -48,25 +48,25 @@ REFUSALS = {
     404: "The Hub found nothing there while {}; check the names that you gave.",
 }
 FOLDERS = ("cry_model/", "analysis/", "assets/")
-"""Folders of a Space that are ours: a file there that is not in the list is out of date."""
+"""Folders of a Space that this project owns: remote files there that are not sent are stale."""
 SPACE = (
     "app.py", "README.md", "requirements.txt", "LICENSE", "cry_model/**/*.py", "analysis/**/*.py",
     "analysis/**/*.css", "analysis/**/*.js", "analysis/**/*.j2", "analysis/words/*.json",
-    # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
+    # Explicit names, so that private files in these folders, such as recordings, are never sent.
     "assets/checkpoints/*/config.json", "assets/checkpoints/*/model.safetensors",
     "assets/examples/README.md", "assets/examples/synthetic_*.wav", "assets/results/**/*.csv",
     "assets/results/**/*.json", "assets/paper_reference.json", "assets/icon.png",
     "assets/analysis.png",
     "assets/screenshot.png",
 )  # fmt: skip
-"""Files of a Space; what the searches for settings left (assets/search) is no part of the page."""
+"""Files of a Space; results of hyperparameter searches (assets/search) are not part of the page."""
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
 class PublishError(RuntimeError):
-    """Nothing, or not all, was published; the message says why and what to do."""
+    """Publishing failed or is incomplete; the message says why and what to do."""
 
 
 def check_repo_id(repo_id: str) -> None:
@@ -84,18 +84,18 @@ def check_repo_id(repo_id: str) -> None:
 
 
 def retry(what: str, action: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    """Call ``action``, again after a pause while the connection drops, or the Hub fails or is busy.
+    """Call ``action``; retry it after a pause if the connection drops, or the Hub fails or is busy.
 
-    The only place where a request is repeated; each pause is announced. Raise PublishError if it
-    failed for good, or the Hub asks for more than :data:`LONGEST_PAUSE`; ``what`` names it in the
-    message.
+    This is the only place that repeats requests; each pause is announced. Raise PublishError if the
+    last attempt fails, or if the Hub asks for more than :data:`LONGEST_PAUSE`. ``what`` describes
+    the action in the message.
     """
     pauses = iter(PAUSES)
     while True:
         try:
             with one_attempt():
                 return action(*args, **kwargs)
-        except Exception as error:  # what does not come from the Hub can make the library raise any
+        except Exception as error:  # the library may raise anything on a foreign response
             pause, asked = next(pauses, None), pause_asked(error)
             if pause is None or asked > LONGEST_PAUSE or not _may_pass(error):
                 raise PublishError(_sentence(what, error)) from error
@@ -105,7 +105,7 @@ def retry(what: str, action: Callable[P, Result], *args: P.args, **kwargs: P.kwa
 
 
 def _may_pass(error: Exception) -> bool:
-    """Return whether the same request can succeed a moment later."""
+    """Return whether the error is transient, so that a retry may succeed."""
     if (response := response_of(error)) is not None:
         return may_pass(response)
     chain = tuple(causes(error))
@@ -115,7 +115,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _sentence(what: str, error: Exception) -> str:
-    """Return what went wrong and what to do, in place of the library's paragraphs."""
+    """Return one sentence on what went wrong and what to do, for the library's long message."""
     response, pause = response_of(error), pause_asked(error)
     status = None if response is None else response.status_code
     if status in REFUSALS:
@@ -140,7 +140,7 @@ def _sentence(what: str, error: Exception) -> str:
 
 
 def log_in() -> HfApi:
-    """Return the Hub; raise PublishError if it does not accept the access token for writing."""
+    """Return the Hub API; raise PublishError if the access token is missing or cannot write."""
     token = get_token()
     if token is None:
         raise PublishError(f"There is no access token for the Hub; {LOG_IN}.")
@@ -151,7 +151,7 @@ def log_in() -> HfApi:
 
 
 def _role(api: HfApi) -> str | None:
-    """Return what the token may do, if the Hub says so; any answer of the Hub has a name."""
+    """Return the token's role, if the Hub names it; a response without "name" raises KeyError."""
     who = api.whoami()
     return who["name"] and who.get("auth", {}).get("accessToken", {}).get("role")
 
@@ -169,21 +169,21 @@ def _check_private(api: HfApi, repo_id: str, kind: str) -> None:
 
 @dataclass(frozen=True)
 class Upload:
-    """Say what goes where."""
+    """The files to send, and their destination."""
 
     repo_id: str  # "user/name"
-    kind: Literal["model", "space"]  # a model, or a Space of the Gradio kind
+    kind: Literal["model", "space"]  # a model, or a Gradio Space
     # path in the repository -> a local file, or the content itself
     files: Mapping[str, Path | bytes]
     message: str  # of the commit
-    private: bool = False  # whether only the owner may see the repository
+    private: bool = False  # whether the repository is visible to its owner only
     variables: Mapping[str, str] = field(default_factory=dict)  # environment of the Space
 
     def __post_init__(self):
         check_repo_id(self.repo_id)
 
     def describe(self) -> str:
-        """Return the files with their sizes, for people to read."""
+        """Return a readable list of the files with their sizes."""
         private = ", private" if self.private else ""
         sizes = {
             path: len(content) if isinstance(content, bytes) else content.stat().st_size
@@ -198,10 +198,10 @@ class Upload:
 
 
 def publish(upload: Upload) -> str:
-    """Create the repository if need be, commit the files, and return the commit's address.
+    """Create the repository if needed, commit the files, and return the commit's URL.
 
     Unchanged files are not sent; the token is checked before anything is created. Raise
-    PublishError if the Hub refused something or stayed unreachable.
+    PublishError if the Hub refuses a request or stays unreachable.
     """
     api, repo_id, kind = log_in(), upload.repo_id, upload.kind
     retry(
@@ -229,7 +229,7 @@ def publish(upload: Upload) -> str:
 
 
 def _set_variables(api: HfApi, upload: Upload) -> None:
-    """Set those that differ: each change restarts the Space."""
+    """Set only the variables that differ, because each change restarts the Space."""
     present = api.get_space_variables(upload.repo_id)
     for key, value in upload.variables.items():
         if key not in present or present[key].value != value:
@@ -237,10 +237,10 @@ def _set_variables(api: HfApi, upload: Upload) -> None:
 
 
 def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
-    """Return the name and address of one commit that holds everything.
+    """Send everything in one commit and return its hash and URL.
 
-    Unlike ``upload_folder``, which sends many files as several commits: a Space would restart on
-    half a page. Built anew in each attempt, because the library marks what it has sent.
+    ``upload_folder`` would split many files into several commits, and a Space would restart with
+    half of them. Each attempt builds new operations, because the library marks those it has sent.
     """
     repo_id, files = upload.repo_id, upload.files
     there = api.list_repo_files(repo_id, repo_type="space") if upload.kind == "space" else []
@@ -255,10 +255,10 @@ def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
 
 
 def checkpoint_upload(folder: Path, repo_id: str, private: bool = False) -> Upload:
-    """Return the weights, the config and the model card that is written from it.
+    """Return the upload of the weights, the config and the model card generated from it.
 
-    What ``export`` wrote into the same folder goes along. Raise CheckpointError if the checkpoint
-    is damaged, or an exported file is that of another; PublishError if ``repo_id`` is no name.
+    It includes files that ``export`` wrote into the folder. Raise CheckpointError if the checkpoint
+    is damaged or an exported file is from another one; PublishError if ``repo_id`` is invalid.
     """
     model, config = load_checkpoint(folder)
     exported = read_exported(folder, config)
@@ -269,11 +269,11 @@ def checkpoint_upload(folder: Path, repo_id: str, private: bool = False) -> Uplo
 
 
 def check_destination(repo_id: str, private: bool) -> None:
-    """Find out before a long fit what would stand in the way after it; create nothing.
+    """Check before a long fit that publishing can succeed afterwards; create nothing.
 
-    Whether the account may write to this repository shows only when it does. Raise PublishError if
-    the token is missing, refused or may only read, if what should be private is public already, or
-    if the Hub cannot be reached.
+    Write permission for this repository cannot be checked in advance. Raise PublishError if the
+    token is missing, refused or read-only, if a repository meant to be private is already public,
+    or if the Hub is unreachable.
     """
     api = log_in()
     if private and retry(f"looking for {repo_id}", api.repo_exists, repo_id):
@@ -281,7 +281,7 @@ def check_destination(repo_id: str, private: bool) -> None:
 
 
 def send(folder: Path, repo_id: str, private: bool) -> str:
-    """Publish a checkpoint; return the commit's address, or say where it is kept."""
+    """Publish a checkpoint and return the commit's URL; on failure, say how to send it later."""
     try:
         return publish(checkpoint_upload(folder, repo_id, private))
     except PublishError as error:
@@ -293,21 +293,21 @@ def send(folder: Path, repo_id: str, private: bool) -> str:
 
 
 def space_files(root: Path = ROOT) -> dict[str, Path]:
-    """Return path in the Space -> local file; raise PublishError if ``root`` lacks some."""
+    """Return path in the Space -> local file; raise PublishError if a pattern matches no file."""
     found = {pattern: [p for p in root.glob(pattern) if p.is_file()] for pattern in SPACE}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
         raise PublishError(f"{root} is not a whole copy of the product: no {', '.join(missing)}.")
     names = {path.relative_to(root).as_posix(): path for paths in found.values() for path in paths}
-    # An editor's own copies live in hidden folders.
+    # Skip hidden folders, in which editors keep copies of files.
     return {name: names[name] for name in sorted(names) if "/." not in f"/{name}"}
 
 
 def space_upload(repo_id: str, private: bool = False, model: str | None = None) -> Upload:
-    """Return the page and, where a checkpoint of the Hub answers on it, a header that names it.
+    """Return the upload of the page; with ``model``, the README's header names that checkpoint.
 
-    That is ``model``, "user/name" or "user/name@revision". The Space downloads it while it is
-    built; but not a branch or a tag, which the Hub does not take for that. Raise PublishError if a
-    name is none for a repository, or files of the page are missing.
+    ``model`` is "user/name" or "user/name@revision". The Space preloads it at build time, unless
+    the revision is a branch or a tag, which the Hub does not support there. Raise PublishError if a
+    repository name is invalid, or if files of the page are missing.
     """
     files: dict[str, Path | bytes] = {**space_files()}
     if model is not None:
@@ -319,7 +319,7 @@ def space_upload(repo_id: str, private: bool = False, model: str | None = None) 
 
 
 def header_with(readme: str, model: str, revision: str) -> bytes:
-    """Return README.md with a checkpoint in its header, to be linked and to be preloaded."""
+    """Return README.md with a checkpoint added to its header, for a link and for preloading."""
     card = SpaceCard(readme)
     card.data.models = [model]
     if not revision or re.fullmatch("[0-9a-f]{40}", revision):

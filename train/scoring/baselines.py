@@ -1,8 +1,8 @@
 """Score baselines on the folds of a run.
 
-``sample_rate`` answers the most frequent label of a recording's native rate and hears nothing;
-``rbf_svm`` is a plain support vector machine on the 26 standardised features, for systems that
-have these.
+``sample_rate`` predicts the most frequent label of a recording's native sample rate, without its
+audio. ``rbf_svm`` is a plain support vector machine on the 26 standardised features, for systems
+that use these.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Guesses = NDArray[np.int64]  # a class index for each tested recording
 
 
 def of_rate(learnt: Clips, tested: Clips) -> Guesses:
-    """Return the most frequent label among the learnt recordings of the same rate, or of all."""
+    """Predict the most frequent training label of the same sample rate, or of all if it is new."""
     labels, rates = learnt.labels.numpy(), np.array(learnt.rates)
     usual = np.bincount(labels).argmax()
     known = {rate: np.bincount(labels[rates == rate]).argmax() for rate in set(learnt.rates)}
@@ -33,7 +33,7 @@ def of_rate(learnt: Clips, tested: Clips) -> Guesses:
 
 
 def of_svm(learnt: Clips, tested: Clips) -> Guesses:
-    """RBF kernel, C=10, gamma=0.05, on standardised features."""
+    """Predict with an RBF-kernel SVM (C=10, gamma=0.05) on standardised features."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
@@ -52,11 +52,11 @@ def baselines(
     table: pd.DataFrame,
     on_features: bool,
 ) -> dict[str, Any]:
-    """Score each baseline on the folds of ``table`` (whole seeds), and how far the model is ahead.
+    """Score each baseline, and the system's lead over it, on the folds of ``table`` (whole seeds).
 
-    Name -> ``accuracy``, ``balanced_accuracy`` and ``ahead`` (accuracy of the system minus this
-    one's), each with its interval over groups. Empty where neither way applies: all recordings came
-    at one rate, and the system hears no features.
+    Return name -> ``accuracy``, ``balanced_accuracy`` and ``ahead`` (the system's accuracy minus
+    the baseline's), each with its confidence interval over groups. The result is empty if all
+    recordings have one sample rate and the system does not use features.
     """
     ways: dict[str, Callable[[Clips, Clips], Guesses]] = {}
     if len(set(units.rates)) > 1:
@@ -85,7 +85,7 @@ def guesses(
     folds: int,
     seeds: Iterable[int],
 ) -> pd.Series:
-    """(seed, recording) -> class index; a recording in pieces gets the most frequent guess."""
+    """Return (seed, recording) -> class index, by majority vote over the parts of a recording."""
     parts = []
     for seed in seeds:
         fold_of = split(units.items, protocol, folds, seed)

@@ -1,4 +1,4 @@
-"""Calibrate on held-out predictions: temperature and prediction sets, measured on other groups."""
+"""Calibrate temperature and prediction sets on held-out predictions, and evaluate both."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from train.data.corpus import DataError
 from train.scoring.results import TeacherPredictions
 
 PROMISED = 0.8
-"""Share of a new group's recordings whose set is made to hold the right label."""
-EVERYTHING = 1.0  # no score is above it, so every label is in the set
+"""Target coverage: share of a new group's recordings whose prediction set has the true label."""
+EVERYTHING = 1.0  # threshold above every score, so that all labels are in the set
 
 
 def fit_threshold(
     probabilities: Array, targets: Array, groups: Sequence[str] | NDArray[np.str_], coverage: float
 ) -> float:
-    """Return the threshold of 1 - p under which a new group's sets hold what is promised.
+    """Return the conformal threshold on 1 - p that gives a new group the target coverage.
 
-    The score of a recording is ``1 - p`` of its label (LAC; Sadinle, Lei and Wasserman 2019). K
-    groups share the weight ``K / (K + 1)`` alike, and within one its recordings do; what is left
-    lies at infinity, in the place of the group that is to come. Of that distribution it is the
-    quantile ``coverage``; :data:`EVERYTHING` if there are too few groups to promise that much. Rows
-    of targets (n, classes) sum to 1; a score counts by the probability of its label.
+    The nonconformity score of a recording is ``1 - p`` of its label (LAC; Sadinle, Lei and
+    Wasserman 2019). The K groups share a total weight of ``K / (K + 1)`` equally, and so do the
+    recordings of a group. The remaining ``1 / (K + 1)`` is placed at infinity, for the new group.
+    The threshold is the ``coverage`` quantile of this distribution, or :data:`EVERYTHING` if there
+    are too few groups. Rows of targets (n, classes) sum to 1 and weight the labels' scores.
     """
     count = len(set(groups))
     weights = group_weights(groups) * count / (count + 1)
     scores, shares = (1 - probabilities).ravel(), (weights[:, None] * targets).ravel()
     order = scores.argsort()
-    reached = shares[order].cumsum() >= coverage - 1e-12  # sums are not exact
+    reached = shares[order].cumsum() >= coverage - 1e-12  # tolerance for rounding
     return float(scores[order][reached.argmax()]) if reached.any() else EVERYTHING
 
 
@@ -54,12 +54,12 @@ def calibrate(
     teacher_temperature: float = 1.0,
     **facts: object,
 ) -> Calibration:
-    """Temperature and threshold from all predictions; their worth by cross-conformal prediction.
+    """Fit temperature and threshold on all predictions; evaluate by cross-conformal prediction.
 
-    For that, each fold is given those of the groups that have no recording in it (of every seed).
-    The table has predictions per piece, each by a fit that had not heard the recording. A
-    teacher's, after its own temperature, stand in the place of labels. Raise DataError if the
-    pieces of one recording are in several folds.
+    For the evaluation, each fold uses values fitted on the groups (over all seeds) without a
+    recording in it. ``table`` has held-out predictions per piece. Teacher predictions, after the
+    teacher's own temperature, replace labels. Raise DataError if the pieces of one recording are in
+    several folds.
     """
     rows = held_out(table, labels)
     groups = rows["group"].to_numpy(dtype=str)
@@ -100,12 +100,12 @@ def calibrate(
 
 
 def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
-    """Return the label of each row as probabilities, (n, classes)."""
+    """Return the labels of the rows as one-hot vectors, (n, classes)."""
     return (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
 
 
 def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Return one row for each recording and seed, with its fold."""
+    """Return one row per recording and seed, with its fold; raise DataError if it has several."""
     folds = table.groupby(["recording", "seed"])["fold"]
     if (folds.nunique() > 1).any():
         raise DataError(
@@ -119,7 +119,7 @@ def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 def settle(
     probabilities: Array, targets: Array, groups: NDArray[np.str_], promised: float
 ) -> tuple[float, float]:
-    """Temperature, and the threshold for what it makes of the probabilities."""
+    """Return the temperature, and the threshold for probabilities scaled by it."""
     temperature = fit_temperature(probabilities, targets, group_weights(groups))
     scaled = apply_temperature(probabilities, temperature)
     return temperature, fit_threshold(scaled, targets, groups, promised)
@@ -132,7 +132,7 @@ def crossed(
     folds: Iterable[NDArray[np.int64]],
     promised: float,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Return scaled (n, classes) and sets: what groups outside a fold (row numbers) give it."""
+    """Calibrate each fold (rows) on other groups; return probabilities and sets, (n, classes)."""
     scaled, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
     for tested, others in apart(groups, folds):
         own = settle(probabilities[others], targets[others], groups[others], promised)
@@ -144,7 +144,7 @@ def crossed(
 def shares(
     sets: NDArray[np.bool_], targets: Array, groups: NDArray[np.str_]
 ) -> dict[str, Estimate | float]:
-    """Return what the sets (n, classes) hold and how large they are; groups count alike."""
+    """Return coverage and size statistics of the sets (n, classes); groups have equal weight."""
     size = sets.sum(1)
     return {
         "coverage": mean_of_groups((sets * targets).sum(1), groups),
@@ -156,25 +156,25 @@ def shares(
 
 
 def mean_of_groups(values: Array, groups: NDArray[np.str_]) -> Estimate:
-    """Return the mean over groups of the means within them, with its interval."""
+    """Return the mean of the group means, with its confidence interval."""
     means = pd.Series(values).groupby(groups).mean()
     return mean(means.to_numpy(), list(means.index))
 
 
 def error(probabilities: Array, targets: Array, groups: NDArray[np.str_]) -> Estimate:
-    """Return the expected calibration error, groups counting alike, with its interval."""
+    """Return the group-weighted expected calibration error, with its confidence interval."""
     guess, weights = probabilities.argmax(1), group_weights(groups)
     right = np.take_along_axis(targets, guess[:, None], 1)[:, 0]
     return bootstrap_sums(calibration_sums(probabilities.max(1), right, weights), groups.tolist())
 
 
 def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
-    """Return the fewest classes whose frequencies (classes,) sum to what is promised."""
+    """Return the fewest classes whose frequencies (classes,) sum to the target coverage."""
     order = np.argsort(-frequencies, kind="stable")
     reached = frequencies[order].cumsum() >= promised - 1e-12
     return order[: int(reached.argmax()) + 1]
 
 
 def _share(values: Array | NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
-    """Return a mean in which groups count alike, of values that give no more than 1."""
+    """Return the mean with equal group weights, clipped to 1 against rounding."""
     return min(1.0, float(group_weights(groups) @ values))

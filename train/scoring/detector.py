@@ -1,4 +1,4 @@
-"""Turn the scores of held-out recordings into what is said of a detector, beside the tagger."""
+"""Evaluate a detector on its scores of held-out recordings, with the tagger as baseline."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from train.scoring import results
 TABLE = "scores.csv"
 NUMBERS = ("fold", "score", "tagger", "seconds")
 MAY_BE_EMPTY = ("label", "condition", "without", "stretches", "tagger_stretches")
-ACCEPTED, CERTAIN = 0.97, 0.99  # share of the cries that reach the threshold, and "maybe"
+ACCEPTED, CERTAIN = 0.97, 0.99  # target recall at the threshold, and at the "maybe" threshold
 SYNTHETIC = {kind: f"{kind} (synthetic)" for kind in synthetic_sounds.KINDS}
-DOUBTED = 0.05  # share of the other sounds that may reach "maybe"
-TAGGED = 0.5  # an upload is a cry for certain where the tagger hears one with this probability
-STRETCH = 5.0  # s, in which false alarms count once
-ONSETS = "onset"  # the condition whose stretches are of growing time since the onset
+DOUBTED = 0.05  # false-positive rate allowed at the "maybe" threshold
+TAGGED = 0.5  # tagger probability from which an upload certainly has a cry
+STRETCH = 5.0  # s; several false alarms within one stretch count once
+ONSETS = "onset"  # the condition whose stretches have increasing time since the cry's onset
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
-    """Read ``scores.csv``, empty if there is none yet; raise DataError if it is damaged."""
+    """Read ``scores.csv``; return an empty table if it is missing; raise DataError if damaged."""
     path = folder / TABLE
     if not path.exists():
         return pd.DataFrame()
@@ -42,27 +42,27 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """A detector on held-out recordings: shares that reach the threshold, the tagger's beside them.
+    """Held-out scores of a detector and of the tagger: shares of sounds above the threshold.
 
-    Cries are those of ESC-10, and the uploads in which the tagger hears one; in others there may be
+    Cries are those of ESC-10 and the uploads in which the tagger finds one; other uploads may have
     none.
     """
 
     threshold: float  # ACCEPTED of the held-out cries reach it
-    maybe: float  # CERTAIN of them reach it, unless more than DOUBTED of the other sounds do
-    area: Estimate  # AUC of those cries against all other sounds
-    accepted: Estimate
-    false_accepts: Estimate
+    maybe: float  # CERTAIN of them reach it, unless more than DOUBTED of the other sounds would
+    area: Estimate  # ROC AUC of those cries against all other sounds
+    accepted: Estimate  # recall at the threshold
+    false_accepts: Estimate  # false-positive rate at the threshold
     tagger_area: Estimate  # of YAMNet
-    tagger_false_accepts: Estimate  # where it accepts as many cries
+    tagger_false_accepts: Estimate  # of YAMNet at the same recall
     kinds: dict[str, tuple[float, float]] = field(default_factory=dict)
     conditions: dict[str, tuple[float, float]] = field(default_factory=dict)
-    unheard: dict[str, float] = field(default_factory=dict)  # families left out of the fit
-    alarms_per_hour: tuple[float, float] = (0.0, 0.0)  # stretches of STRETCH of other sound
-    delay: float | None = None  # median seconds from the onset of a cry; None if most are missed
+    unheard: dict[str, float] = field(default_factory=dict)  # by family left out of training
+    alarms_per_hour: tuple[float, float] = (0.0, 0.0)  # false alarms, in stretches of STRETCH
+    delay: float | None = None  # median seconds from onset to detection; None if most are missed
 
     def record(self) -> DetectorRecord:
-        """Return what of it goes with the weights."""
+        """Return the record that is stored with the weights."""
         return DetectorRecord(
             self.threshold,
             self.accepted,
@@ -79,8 +79,8 @@ class DetectorScore:
 
 
 def summarise(table: pd.DataFrame) -> DetectorScore:
-    """Score the rows of ``scores.csv``: ``condition`` is empty where nothing was changed,
-    ``without`` names the family that the detector was fitted without (empty for the folds)."""
+    """Score the rows of ``scores.csv``: ``condition`` is empty for unmodified recordings,
+    ``without`` is the family left out of training (empty for the folds)."""
     folds = table[table["without"] == ""]
     plain = folds[folds["condition"] == ""]
     certain = (plain["kind"] == ESC_CRY) | (
@@ -114,18 +114,18 @@ def summarise(table: pd.DataFrame) -> DetectorScore:
 
 
 def lower_quantile(scores: pd.Series, share: float) -> float:
-    """Return the greatest threshold that at least ``share`` of the scores reach."""
+    """Return the highest threshold that at least ``share`` of the scores reach."""
     ranked = np.sort(scores.to_numpy())
     return float(ranked[len(ranked) - int(np.ceil(share * len(ranked)))])
 
 
 def numbers(text: str) -> np.ndarray:
-    """Return the numbers of a cell of the table."""
+    """Parse the space-separated numbers in a cell of the table."""
     return np.array(str(text).split(), dtype=float)
 
 
 def _delay(onsets: pd.Series, threshold: float) -> float | None:
-    """Return the median seconds to the first score, one every half, at the threshold."""
+    """Return the median seconds to the first score (two a second) that reaches the threshold."""
     first = [np.flatnonzero(scores >= threshold) for scores in onsets]
     seconds = [0.5 * (at[0] + 1) if len(at) else np.inf for at in first]
     median = float(np.median(seconds)) if seconds else np.inf
@@ -144,12 +144,12 @@ def _share(table: pd.DataFrame, column: str, threshold: float) -> Estimate:
 
 def _area(table: pd.DataFrame, column: str) -> Estimate:
     labels, score = (table["label"] == CRY).to_numpy(np.int64), table[column].to_numpy()
-    both = np.column_stack([-score, score])  # of two classes, both areas are the same
+    both = np.column_stack([-score, score])  # with two classes, both have the same AUC
     return bootstrap("macro_auc", labels, both, table["group"].tolist())
 
 
 def describe(score: DetectorScore) -> str:
-    """Return the numbers as lines of text; of a pair, the second is YAMNet's."""
+    """Format the scores as lines of text; the second value of a pair is YAMNet's."""
 
     def text(value: object) -> str:
         if isinstance(value, dict):

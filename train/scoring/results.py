@@ -1,4 +1,4 @@
-"""Know the folders of fits; read or refuse a run to go on with; keep teacher predictions."""
+"""Locate result folders, read and validate runs to resume, and store teacher predictions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from train.data.corpus import DataError
 
 TEACHER = "teacher.csv"
 TeacherPredictions = Mapping[str, NDArray[np.float64]]
-"""Recording -> what a teacher answered, (classes,)."""
+"""Recording -> the teacher's probabilities, (classes,)."""
 
 
 @contextlib.contextmanager
 def trusting(path: Path) -> Iterator[None]:
-    """Raise DataError where the contents of a result file are not what was written there."""
+    """Convert errors from malformed contents of a result file into DataError."""
     try:
         yield
     except DataError:
@@ -44,7 +44,7 @@ def trusting(path: Path) -> Iterator[None]:
 
 
 def read_predictions(folder: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the predictions of a run, empty if it has none; raise DataError if damaged."""
+    """Return the predictions of a run, empty if there are none; raise DataError if damaged."""
     path = folder / files.PREDICTIONS
     with trusting(path):
         return read(path, labels) if path.exists() else pd.DataFrame()
@@ -53,8 +53,8 @@ def read_predictions(folder: Path, labels: Sequence[str] | None = None) -> pd.Da
 def resume(
     folder: Path, configuration: dict[str, Any], name: str = files.PREDICTIONS
 ) -> dict[str, Any]:
-    """Return the record to go on with, or a new one; raise DataError if it is another run's."""
-    if not (folder / name).exists():  # nothing was fitted: nothing can be mixed up
+    """Return the record to resume from, or a new one; raise DataError if it is another run's."""
+    if not (folder / name).exists():  # no fold is finished, so there is nothing to mix up
         return {"configuration": configuration}
     record = read_run(folder)
     if record is None:
@@ -67,12 +67,12 @@ def resume(
 
 
 def as_json(facts: Any) -> dict[str, Any]:
-    """Return facts as they will be read again: tuples are lists there, records objects."""
+    """Return facts as read back from JSON: tuples become lists, and records objects."""
     return json.loads(json.dumps(facts, default=asdict))
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """Return what ``run.json`` says, None without one; raise DataError if it is damaged."""
+    """Return the contents of ``run.json``, None if missing; raise DataError if damaged."""
     path = folder / files.RUN
     with trusting(path):
         return files.read_record(path) if path.exists() else None
@@ -81,7 +81,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 def write_teacher(
     folder: Path, teacher_predictions: TeacherPredictions, labels: Sequence[str]
 ) -> None:
-    """``teacher.csv``: what the teacher answered for each recording, ``t_<label>``."""
+    """Write ``teacher.csv``: the teacher's probabilities per recording, columns ``t_<label>``."""
     table = pd.DataFrame(teacher_predictions.values(), columns=[f"t_{label}" for label in labels])
     table.insert(0, "recording", list(teacher_predictions))
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
@@ -89,7 +89,7 @@ def write_teacher(
 
 
 def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """Return what :func:`write_teacher` wrote, None without one; raise DataError if damaged."""
+    """Return what :func:`write_teacher` wrote, None if missing; raise DataError if damaged."""
     path, columns = folder / TEACHER, [f"t_{label}" for label in labels]
     if not path.exists():
         return None
@@ -102,7 +102,7 @@ def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.fl
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
-    """Device, precision and versions, for ``run.json``."""
+    """Return device, precision and versions, for ``run.json``."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
@@ -124,7 +124,7 @@ Kept = tuple[int, int, Path]
 
 @dataclass(frozen=True)
 class Cell:
-    """What fits of one system, under one protocol, leave in the folder ``out``."""
+    """The output folders of one system on one dataset under one protocol, below ``out``."""
 
     out: Path
     dataset: str
@@ -140,7 +140,7 @@ class Cell:
 
     @property
     def checkpoint_folder(self) -> Path:
-        """Where the checkpoint of a final fit on everything goes."""
+        """Return the folder for the checkpoint of the final fit on all recordings."""
         return self.out / "checkpoints" / f"{self.dataset}-{self.system}"
 
     @property
@@ -152,9 +152,9 @@ class Cell:
 
     @property
     def saved(self) -> list[Kept]:
-        """Seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
+        """Return seed, fold and checkpoint folder of every saved fold, sorted.
 
-        A folder without a config, whose writing was cut off, is passed over.
+        Folders without a config are skipped: their writing was interrupted.
         """
         found = []
         for at in self.folds_folder.glob("seed*-fold*"):
@@ -164,15 +164,15 @@ class Cell:
         return sorted(found)
 
     def write(self, name: str, found: Any) -> None:
-        """Write what was measured, which may hold records, beside the predictions."""
+        """Write measurements, which may contain records, next to the predictions."""
         write_atomically(self.results_folder / name, f"{to_json(as_json(found))}\n".encode())
 
 
 def find_cells(
     out: Path, datasets: Collection[str], protocols: Collection[str], systems: Collection[str]
 ) -> list[Cell]:
-    """Return the cells with saved folds, of these names alone where there are some; raise DataError
-    if there is none."""
+    """Return the cells with saved folds, restricted to the given names where a collection is not
+    empty; raise DataError if there is none."""
     cells = [Cell(out, *path.parts[-3:]) for path in sorted((out / "folds").glob("*/*/*"))]
     cells = [
         cell
