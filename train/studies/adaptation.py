@@ -1,9 +1,9 @@
-"""Adapt a student to labels: a linear layer of its embedding, and a partner fitted to them.
+"""Adapt a student to labels: a linear layer on its embedding, and a partner network.
 
-The student's network and its classifier stay as they are. Cuts have a label; other cries have the
-student's own answer as a soft one, which keeps it where it is wherever no label speaks, and keeps
-the class that no cut has (semi-supervised; the distillation loss of learning without forgetting,
-Li and Hoiem 2016).
+The student's network and classifier stay frozen. Cuts are labelled; other cries get the student's
+own predictions as soft labels. These keep its predictions stable where there are no labels, and
+preserve the class that no cut has (semi-supervised; the distillation loss of learning without
+forgetting, Li and Hoiem 2016).
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from train.scoring.results import Cell, read_predictions
 PARTNER = "ecapa-tdnn"
 ADDITIONS = "classifier.adaptation.", "classifier.partner."
 PENALTIES = (10.0, 30.0, 100.0, 300.0)
-"""Of the squared weights, on standardised embeddings; chosen within training folds."""
+"""L2 penalties of the weights, on standardised embeddings; selected within training folds."""
 INNER_FOLDS = 4
 INTERCEPT_PENALTY = 1e-3
 
 
 class Pieces(NamedTuple):
-    """Pieces of recordings as the student embeds them."""
+    """Student embeddings of the pieces of recordings."""
 
     embeddings: Tensor  # (pieces, width)
     targets: Tensor  # (pieces, classes); rows of zeros where there is no label
-    weights: Tensor  # (pieces,), those of a recording sum to 1
-    recordings: Tensor  # (pieces,) the number of the recording of each
-    groups: tuple[str, ...]  # of the recordings
+    weights: Tensor  # (pieces,); they sum to 1 within a recording
+    recordings: Tensor  # (pieces,) index of each piece's recording
+    groups: tuple[str, ...]  # one per recording
 
     def where(self, kept: Sequence[bool]) -> Pieces:
-        """Return those of some recordings."""
+        """Return the pieces of the recordings for which ``kept`` is true."""
         numbers = torch.arange(len(kept))[torch.tensor(kept)]
         rows = torch.isin(self.recordings, numbers)
         renumbered = torch.searchsorted(numbers, self.recordings[rows])
@@ -58,7 +58,7 @@ class Pieces(NamedTuple):
 
 @torch.no_grad()
 def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequence[str]) -> Pieces:
-    """Embed every piece of the clips by a student in eval mode with a :class:`ReusedClassifier`."""
+    """Embed every piece with a student in eval mode that has a :class:`ReusedClassifier`."""
     seen: list[Tensor] = []
     hook = student.classifier.features.register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0])
@@ -84,7 +84,7 @@ def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequenc
 
 @dataclass(frozen=True)
 class Adaptation:
-    """The layer: ``embedding @ weight.T + bias``, (classes, width) and (classes,)."""
+    """The layer ``embedding @ weight.T + bias``, with shapes (classes, width) and (classes,)."""
 
     weight: Tensor
     bias: Tensor
@@ -92,7 +92,7 @@ class Adaptation:
 
 
 def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptation:
-    """Fit the layer, with the penalty that inner folds by group find best by log loss."""
+    """Fit the layer with the penalty of lowest log loss in an inner cross-validation by group."""
     kinds = labelled.targets.argmax(1)
     kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.groups))])
     splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
@@ -113,7 +113,7 @@ def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptatio
 def fit_layer(
     head: ReusedClassifier, labelled: Pieces, others: Pieces, penalty: float
 ) -> Adaptation:
-    """Fit the layer by ridge logistic regression, the classifier's answer as its offset."""
+    """Fit the layer by L2-penalised logistic regression, with the classifier's output as offset."""
     embeddings = torch.cat([labelled.embeddings, others.embeddings])
     mean, scale = embeddings.mean(0), embeddings.std(0).clamp_min(1e-6)
     standard = (embeddings - mean) / scale
@@ -143,7 +143,7 @@ def fit_layer(
 
 @torch.no_grad()
 def answer(head: ReusedClassifier, layer: Adaptation, pieces: Pieces) -> Tensor:
-    """Return the mean probabilities of each recording, (recordings, classes)."""
+    """Return the adapted mean probabilities of each recording, (recordings, classes)."""
     shift = pieces.embeddings @ layer.weight.T + layer.bias
     each = (head.log_probabilities(pieces.embeddings) + shift).softmax(-1)
     total = torch.zeros(len(pieces.groups), each.shape[1])
@@ -151,10 +151,10 @@ def answer(head: ReusedClassifier, layer: Adaptation, pieces: Pieces) -> Tensor:
 
 
 def student_with(student: nn.Module, teacher: FeatureMLP) -> nn.Module:
-    """Give a student the classifier of another teacher, in place; return it.
+    """Replace a student's classifier by that of another teacher, in place, and return the student.
 
-    The features that the student predicts are standardised as its own teacher's recordings were;
-    its linear layer takes over the other one's mean and scale.
+    The student predicts features standardised by its own teacher's mean and scale. Its linear layer
+    is rescaled to those of the other teacher.
     """
     head: ReusedClassifier = student.classifier
     own = head.teacher
@@ -171,7 +171,7 @@ def student_with(student: nn.Module, teacher: FeatureMLP) -> nn.Module:
 def adapted(
     student: nn.Module, config: CheckpointConfig, layer: Adaptation
 ) -> tuple[nn.Module, CheckpointConfig]:
-    """Return a copy of the student with the layer, and its config."""
+    """Return a copy of the student with the adaptation layer, and its config."""
     added = {"weight": layer.weight, "bias": layer.bias}
     state = {f"classifier.adaptation.{name}": value for name, value in added.items()}
     return _rebuilt(config, {"adapted": True}, {**student.state_dict(), **state})
@@ -180,9 +180,10 @@ def adapted(
 def with_partner(
     student: nn.Module, config: CheckpointConfig, partner: nn.Module, theirs: CheckpointConfig
 ) -> tuple[nn.Module, CheckpointConfig]:
-    """Return a copy of a student that answers together with a network fitted to labels.
+    """Return a copy of a student with a partner network trained on labels, and its config.
 
-    Raise DataError if that is no ECAPA-TDNN on the student's features, or knows other classes.
+    Raise DataError if the partner is not an ECAPA-TDNN on the student's features, or has classes
+    that the student lacks.
     """
     own = config.front_end
     alike = replace(theirs.front_end, centre=own.centre) == own
@@ -200,10 +201,10 @@ def with_partner(
 def saved_partners(
     cell: Cell, tested: Mapping[tuple[int, int], Collection[str]]
 ) -> dict[tuple[int, int], Path]:
-    """Seed and fold -> weights of a partner that ``fit --save-folds`` left.
+    """Return seed and fold -> folder of a partner saved by ``fit --save-folds``.
 
-    ``tested`` are the recordings that each fold must not know. Raise DataError if one is missing,
-    or was fitted on another part.
+    ``tested`` maps each seed and fold to its held-out recordings. Raise DataError if a fold is
+    missing or has other held-out recordings.
     """
     table = read_predictions(cell.results_folder)
     held_out = {} if table.empty else table.groupby(["seed", "fold"])["recording"].agg(set)
@@ -220,7 +221,7 @@ def saved_partners(
 def without_additions(
     model: nn.Module, config: CheckpointConfig
 ) -> tuple[nn.Module, CheckpointConfig]:
-    """Return the student as it was before it was adapted and got a partner, and its config."""
+    """Return the student without adaptation layer and partner, and its config."""
     state = {k: v for k, v in model.state_dict().items() if not k.startswith(ADDITIONS)}
     return _rebuilt(config, {"adapted": None, "partner": None}, state)
 
@@ -228,7 +229,7 @@ def without_additions(
 def _rebuilt(
     config: CheckpointConfig, changes: Mapping[str, Any], state: Mapping[str, Tensor]
 ) -> tuple[nn.Module, CheckpointConfig]:
-    """Build a student whose classifier has other settings, None for the default, with weights."""
+    """Build a student with changed classifier settings (None: default), and load its weights."""
     reused = {**config.settings["reused_classifier"], **changes}
     reused = {name: value for name, value in reused.items() if value is not None}
     settings = {**config.settings, "reused_classifier": reused}

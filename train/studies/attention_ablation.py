@@ -1,16 +1,16 @@
-"""Ablate the attentions of fitted models: each prefers nothing, while all weights stay.
+"""Ablate the attentions of trained models: make each uniform or constant, with all weights kept.
 
-What an ablation sets is set where a gate or map is computed, so everything after it follows: in
-block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is ablated. Shapes as in
+An ablation replaces a gate or map where it is computed, so later layers see its effect: in block 2
+the mean of A_t is taken over the A_t that results from the ablated block 1. Shapes are as in
 :mod:`cry_model.networks.layers`. ``differential``: A_1 and A_2 are 1 / N everywhere. ``temporal``:
-A_t of each block is, at every frame, the piece's own mean over time; ``channel``: A_c its mean over
-channels; ``multi_scale``: the gate s of each stage its mean over all branches and channels.
-``channel_fixed``, ``multi_scale_fixed``: these gates are their averages over many pieces: channels
-and scales keep what the fit made of them, and nothing depends on the input.
+A_t of each block is, at every frame, its mean over the piece's frames; ``channel``: A_c is its mean
+over channels; ``multi_scale``: the gate s of each stage is its mean over branches and channels.
+``channel_fixed``, ``multi_scale_fixed``: these gates are their averages over many pieces, which
+keeps learnt channel and scale weights but removes the dependence on the input.
 
-Every fold's model answers the pieces that it has not heard, as fitted and with each of its
-attentions ablated; folds and seeds are pooled as predictions are. :func:`measure` gives what is in
-``attention_effect.json`` beside the ``predictions.csv`` of a run, with 95 % intervals over groups.
+Every fold's model predicts its held-out pieces, unchanged and with each attention ablated; folds
+and seeds are pooled like predictions. :func:`measure` returns the contents of
+``attention_effect.json``, next to a run's ``predictions.csv``, with 95 % intervals over groups.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ PLACES: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "multi_scale": (MultiScaleChannelAttention, ("recalibrate.w2",)),
     "multi_scale_fixed": (MultiScaleChannelAttention, ("recalibrate.w2",)),
 }
-"""Name -> the module of the attention, and its layers whose outputs decide it: the queries, or
-what goes into the gate's sigmoid."""
+"""Name -> the class of the attention module, and the layers whose outputs determine it: the
+queries, or the inputs of the gate's sigmoid."""
 FIXED = ("channel_fixed", "multi_scale_fixed")
 
 Averages = Mapping[nn.Module, Tensor]
-"""Layer -> the mean of the gate that it decides, (channels,) in float64."""
+"""Layer -> the mean of the gate that it determines, (channels,) in float64."""
 Hook = Callable[[nn.Module, object, Tensor], Tensor]
-"""Layer, its inputs and its output -> what it gives instead."""
+"""Layer, its inputs and its output -> the output that replaces it."""
 
 
 def ablations(model: nn.Module) -> tuple[str, ...]:
-    """Return the names in :data:`PLACES` of what the model has; none without attention."""
+    """Return the names in :data:`PLACES` of the model's attentions, if it has any."""
     return tuple(name for name in PLACES if deciding(model, name))
 
 
 def deciding(model: nn.Module, name: str) -> list[nn.Module]:
-    """Return the layers of every block and stage that decide the attention ``name``."""
+    """Return the layers of every block and stage that determine the attention ``name``."""
     kind, layers = PLACES[name]
     modules = [module for module in model.modules() if isinstance(module, kind)]
     return [module.get_submodule(layer) for module in modules for layer in layers]
@@ -72,10 +72,10 @@ def deciding(model: nn.Module, name: str) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def ablated(model: nn.Module, name: str, averages: Averages) -> Iterator[None]:
-    """Ablate an attention in eval mode, with the averages of this very model, for a while."""
+    """Ablate an attention of a model in eval mode within the context, with its own averages."""
 
     def uniform(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        return torch.zeros_like(output)  # as queries: all products are equal, the softmax is 1 / N
+        return torch.zeros_like(output)  # zero queries make all logits equal: the softmax is 1 / N
 
     def without_preference(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
         gate = torch.sigmoid(output.double()).mean(-1, keepdim=True)  # over frames, or channels
@@ -91,10 +91,10 @@ def ablated(model: nn.Module, name: str, averages: Averages) -> Iterator[None]:
 
 @contextlib.contextmanager
 def averaging(model: nn.Module) -> Iterator[Averages]:
-    """Average the gates A_c and s over all pieces that the model is given meanwhile.
+    """Average the gates A_c and s over all pieces that the model processes within the context.
 
-    The mapping is filled when the context ends; each piece counts alike. It stays empty for a model
-    that has neither gate.
+    The mapping is filled on exit, with equal weight per piece. It stays empty for a model with
+    neither gate.
     """
     seen: dict[nn.Module, list[Tensor]] = defaultdict(list)
 
@@ -110,7 +110,7 @@ def averaging(model: nn.Module) -> Iterator[Averages]:
 
 @contextlib.contextmanager
 def hooked(layers: Sequence[nn.Module], hook: Hook) -> Iterator[None]:
-    """Send every output of the layers through ``hook``."""
+    """Pass every output of the layers through ``hook`` within the context."""
     with contextlib.ExitStack() as stack:
         for layer in layers:
             stack.enter_context(layer.register_forward_hook(hook))
@@ -123,11 +123,11 @@ SCORED = ("accuracy", "balanced_accuracy", "macro_auc")
 def compare(
     fitted: pd.DataFrame, ablated: Mapping[str, pd.DataFrame], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Compare each ablation with the model as fitted, by predictions of the same pieces.
+    """Compare each ablation with the unchanged model, on predictions of the same pieces.
 
-    Per recording: ``metrics`` as fitted, with the attention ablated (neutral), and the paired
-    difference, below 0 where the attention helps; the share of recordings whose most probable label
-    ``changed``; the mean total variation ``distance`` of the probabilities, 0 to 1.
+    All values are per recording. ``metrics`` are those as fitted, with the attention ablated
+    (neutral), and their paired difference, below 0 where the attention helps. ``changed`` is the
+    share with another top label; ``distance`` the mean total variation distance, 0 to 1.
     """
     rows = recording_means(fitted, labels)
     truth, groups = label_numbers(rows, labels), rows["group"].tolist()
@@ -152,7 +152,7 @@ def compare(
 
 
 def map_entropies(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> pd.DataFrame:
-    """Return N and the entropies of the rows of A_1 and A_2 over log N, a row for each piece."""
+    """Return N and the mean row entropies of A_1 and A_2, divided by log N, one row per piece."""
 
     def compute(features: Tensor) -> Tensor:
         maps = model(features, return_attention=True)[1]
@@ -166,8 +166,9 @@ def map_entropies(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -
 
 
 def differential_facts(table: pd.DataFrame) -> dict[str, Any] | None:
-    """Summarise the rows of :func:`map_entropies` with group, seed, fold and lambda, if any: number
-    of tokens, entropies (1 where a row is uniform), and "seed S, fold F" -> lambda of that fit."""
+    """Summarise the rows of :func:`map_entropies` with group, seed, fold and lambda, if present.
+
+    Return the number of tokens, entropies (1 is uniform), and "seed S, fold F" -> its lambda."""
     if "tokens" not in table:
         return None
     weights, groups = table.groupby(["seed", "fold"])["lambda"].first(), table["group"].tolist()
@@ -178,14 +179,15 @@ def differential_facts(table: pd.DataFrame) -> dict[str, Any] | None:
     }
 
 
-TOLERANCE = 1e-4  # of a probability; both are of float32, and a CSV keeps six decimals
+TOLERANCE = 1e-4  # of a probability: float32 results, and six decimals in the CSV
 FITTED = "as fitted"
 
 
 def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
-    """Return what a saved fold predicts for its held-out part, as fitted and with each ablation;
-    raise CheckpointError if the checkpoint cannot be loaded; DataError if weights and predictions
-    are not of the same run."""
+    """Return a saved fold's held-out predictions, unchanged and with each ablation.
+
+    Raise CheckpointError if the checkpoint cannot be loaded; DataError if weights and predictions
+    are from different runs."""
     experiment, (seed, fold, folder) = run.experiment, kept
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
     front_end, labels = experiment.front_end(), experiment.labels
@@ -195,7 +197,7 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     for name in ablations(model):
         with ablated(model, name, averages):
             tables[name] = predict(model, front_end, tested, labels)
-    # Rounded as the CSV is, so that ties, and with them the AUC, are those of the run.
+    # Round as the CSV does, so that ties, and thus the AUC, are those of the run.
     decimals = dict.fromkeys(probability_columns(labels), 6)
     tables = {
         name: rows.assign(seed=seed, fold=fold).round(decimals) for name, rows in tables.items()
@@ -213,7 +215,7 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
 
 
 def same(found: pd.DataFrame, written: pd.DataFrame, labels: tuple[str, ...]) -> bool:
-    """Return whether ``predictions.csv`` has of a fold just what was found for it."""
+    """Return whether a fold's rows in ``predictions.csv`` equal ``found``, up to TOLERANCE."""
     keys, columns = ["seed", "fold", "clip"], probability_columns(labels)
     if written.empty:
         return False
@@ -225,10 +227,10 @@ def same(found: pd.DataFrame, written: pd.DataFrame, labels: tuple[str, ...]) ->
 
 
 def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
-    """Ablate every fold of the seeds that kept all of theirs; return what the file says.
+    """Ablate every fold of the seeds with all folds saved; return the contents of the file.
 
-    Raise CheckpointError if a checkpoint cannot be loaded; DataError if no seed kept all folds, or
-    weights and predictions are not of the same run.
+    Raise CheckpointError if a checkpoint cannot be loaded; DataError if no seed has all folds, or
+    if weights and predictions are from different runs.
     """
     experiment = run.experiment
     count = Counter(seed for seed, _, _ in kept)
@@ -252,14 +254,14 @@ def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
         "seeds": sorted({seed for seed, _, _ in whole}),
         "recordings": fitted["recording"].nunique(),
         "groups": fitted["group"].nunique(),
-        "pieces": len(fitted),  # once a seed
+        "pieces": len(fitted),  # counted once per seed
         "ablated": compare(fitted, pooled, experiment.labels),
         "differential": differential_facts(fitted),
     }
 
 
 def describe(effect: Mapping[str, Any]) -> str:
-    """Put what became of the answers into lines, one for each ablation."""
+    """Format the effects as lines of text, one per ablation."""
     seeds = ", ".join(map(str, effect["seeds"]))
     lines = [f"{effect['recordings']} recordings in {effect['groups']} groups, seeds {seeds}."]
     for name, found in effect["ablated"].items():

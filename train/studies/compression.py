@@ -1,9 +1,9 @@
-"""Measure what int8 and pruning change: graphs of saved folds answer what they have not heard.
+"""Measure the effect of int8 quantisation and pruning on the held-out predictions of saved folds.
 
-Graphs in float32 and in int8, of the full model and of those that :mod:`train.fit.pruning` made of
-it; ranges come from recordings that the fold learnt from. Results go beside the ``predictions.csv``
-of a run, with intervals over groups: :class:`Int8Effect` is what is in ``int8.json``, and
-:class:`~cry_model.records.PruningEffect` in ``pruning.json``.
+The graphs are in float32 and int8, of the full model and of models pruned by
+:mod:`train.fit.pruning`. Quantisation ranges come from each fold's training recordings. Results,
+with confidence intervals over groups, go next to the ``predictions.csv`` of a run: ``int8.json``
+holds :class:`Int8Effect`, ``pruning.json`` :class:`~cry_model.records.PruningEffect`.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from train.fit.predict import predict
 from train.fit.run import Run
 from train.scoring.results import Kept
 
-CALIBRATED_ON = 100  # recordings
+CALIBRATED_ON = 100  # recordings, at most, for the quantisation ranges
 SCORED = ("accuracy", "balanced_accuracy")
 PRECISIONS = ("float32", "int8")
 
 
 @dataclass(frozen=True)
 class Int8Effect:
-    """What becomes of the answers of graphs in float32 when they compute in int8.
+    """Effect of int8 quantisation on the predictions of float32 graphs.
 
     Attributes:
-        seeds, folds: how many of each.
-        changed: share of recordings with another first label.
-        distance: mean over recordings of the largest difference of a probability.
-        float32, int8, difference: metric -> estimate, the last one paired.
-        bytes: of a file in float32 and in int8.
+        seeds, folds: number of seeds, and of saved folds over all seeds.
+        changed: share of recordings with another top label.
+        distance: mean over recordings of the largest change of a probability.
+        float32, int8, difference: metric -> estimate; the difference is paired.
+        bytes: size of the largest file in float32 and in int8.
     """
 
     seeds: int
@@ -64,7 +64,7 @@ class Int8Effect:
 
 
 class Raw(nn.Module):
-    """Cut clips as a front end does, and leave the features to a graph."""
+    """A front end that only cuts clips; the graph computes the features."""
 
     def __init__(self, front_end: FrontEnd):
         super().__init__()
@@ -79,7 +79,7 @@ class Raw(nn.Module):
 
 
 class Graph(nn.Module):
-    """A graph in the place of a system: waveforms (batch, samples) -> logits (batch, classes)."""
+    """An ONNX graph used as a system: waveforms (batch, samples) -> logits (batch, classes)."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -92,15 +92,14 @@ class Graph(nn.Module):
 
 
 def some_pieces(clips: Clips, config: CheckpointConfig) -> list[NDArray[np.float32]]:
-    """Return the first piece (1, samples) of recordings, evenly over the corpus."""
+    """Return the first piece (1, samples) of recordings spaced evenly over the corpus."""
     front_end, count = make_front_end(config.front_end), len(clips.items)
     chosen = np.linspace(0, count - 1, min(count, CALIBRATED_ON)).round().astype(int)
     return [clips.pieces(front_end, int(i)).waveforms[:1].numpy() for i in chosen]
 
 
 def answers(run: Run, kept: Kept) -> Iterator[tuple[pd.DataFrame, int]]:
-    """Yield what a saved fold's graph predicts for its held-out part, and the size of its file, in
-    each of :data:`PRECISIONS`."""
+    """Yield a saved fold's held-out predictions and file size, for each of :data:`PRECISIONS`."""
     seed, fold, folder = kept
     learnt, tested = run.experiment.fold(seed, fold)
     model, config = load_checkpoint(folder)
@@ -115,15 +114,15 @@ def answers(run: Run, kept: Kept) -> Iterator[tuple[pd.DataFrame, int]]:
 
 
 def pooled(run: Run, kept: Sequence[Kept]) -> Iterator[tuple[pd.DataFrame, int]]:
-    """Yield the answers of all folds per recording, and the size of the largest file, in each of
-    :data:`PRECISIONS`; seeds and folds are pooled as predictions are."""
+    """Yield all folds' predictions per recording, and the size of the largest file, for each of
+    :data:`PRECISIONS`; seeds and folds are pooled like predictions."""
     for own in zip(*(answers(run, one) for one in kept), strict=True):
         tables, sizes = zip(*own, strict=True)
         yield recording_means(pd.concat(tables), run.experiment.labels), max(sizes)
 
 
 def measure_int8(run: Run, kept: Sequence[Kept]) -> Int8Effect:
-    """Compare both graphs of every saved fold of a run."""
+    """Compare the float32 and int8 graphs of every saved fold of a run."""
     labels = run.experiment.labels
     (one, full), (other, small) = pooled(run, kept)
     truth, groups = label_numbers(one, labels), one["group"].tolist()
@@ -143,19 +142,19 @@ def measure_int8(run: Run, kept: Sequence[Kept]) -> Int8Effect:
 
 
 def scores(truth: Labels, found: Array, groups: Sequence[str]) -> dict[str, Estimate]:
-    """Return each metric of the answers (n, classes)."""
+    """Return each metric of the probabilities (n, classes)."""
     return {name: bootstrap(name, truth, found, groups) for name in SCORED}
 
 
 def differences(
     truth: Labels, found: Array, reference: Array, groups: Sequence[str]
 ) -> dict[str, Estimate]:
-    """Return each metric of the answers less that of a reference, paired."""
+    """Return the paired difference of each metric, ``found`` minus ``reference``."""
     return {name: bootstrap_difference(name, truth, found, reference, groups) for name in SCORED}
 
 
 def describe_int8(effect: Int8Effect) -> str:
-    """Put what changed into one line."""
+    """Format the effect as one line of text."""
     before, after = (size / 2**20 for size in effect.bytes)
     return (
         f"{effect.recordings} recordings, {effect.folds} folds: another first label for "
@@ -166,8 +165,8 @@ def describe_int8(effect: Int8Effect) -> str:
 
 
 def measure_pruning(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningEffect:
-    """Compare graphs of the full model and of pruned ones; ``folds``: ratio -> the same folds,
-    pruned by it, the first ratio 0."""
+    """Compare graphs of the full model and of pruned ones; ``folds`` maps each ratio, the first
+    being 0, to the same folds pruned by it."""
     labels, reference = run.experiment.labels, None
     variants: list[PrunedVariant] = []
     for ratio, ones in folds.items():
@@ -200,7 +199,7 @@ def measure_pruning(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningE
 
 
 def describe_pruning(effect: PruningEffect) -> str:
-    """Put it into lines, one for each variant."""
+    """Format the effect as lines of text, one per variant."""
     lines = [f"{effect.recordings} recordings, {effect.folds} folds"]
     for one in effect.variants:
         lines.append(

@@ -1,10 +1,10 @@
-"""Test by insertion and deletion which map marks what an answer rests on.
+"""Evaluate the faithfulness of explanation maps by insertion and deletion tests.
 
-Saved folds answer what they have not heard: the whole, the quarter of the spectrogram that a map
-marks with the rest 12 dB quieter ("kept"), the other way round ("removed"), and as many cells at
-another pitch and time ("elsewhere"). The single step of a curve as in Petsiuk et al. 2018, "RISE".
-:class:`Faithfulness` is what is in ``explanations.json`` beside the ``predictions.csv`` of a run,
-with intervals over groups.
+Saved folds predict held-out recordings unchanged ("whole"), with all but the quarter of the
+spectrogram that a map marks attenuated by 12 dB ("kept"), with that quarter attenuated ("removed"),
+and with equally many cells kept at another pitch and time ("elsewhere"). This is a single step of
+the curves of Petsiuk et al. 2018, "RISE". ``explanations.json``, next to the ``predictions.csv`` of
+a run, holds :class:`Faithfulness`, with confidence intervals over groups.
 """
 
 from __future__ import annotations
@@ -39,18 +39,19 @@ MAPS: Mapping[str, Relevance] = {
     "spectral_attention": spectral_attention,
 }
 USUAL = "temporal_attention"
-"""The map that the others are compared with."""
+"""The reference map for comparisons."""
 
 
 @dataclass(frozen=True)
 class MapScores:
-    """How a label's probability, that of the whole's first label, depends on what a map marks.
+    """Probabilities of a recording's top label when cells are attenuated by a map.
 
     Attributes:
-        kept, removed, elsewhere: the probability, mean over recordings.
-        ahead: kept less elsewhere, paired.
-        kept_more, removed_more: less what the map of temporal attention gives, paired; a truer map
-            keeps more and leaves less. None for that map, and where a model lacks it.
+        kept, removed, elsewhere: the mean probability over recordings.
+        ahead: kept minus elsewhere, paired.
+        kept_more, removed_more: paired difference from the map of temporal attention. A more
+            faithful map has a higher ``kept`` and a lower ``removed``. None for the map itself, and
+            for models without it.
     """
 
     kept: Estimate
@@ -63,12 +64,12 @@ class MapScores:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What each map of a system marks; intervals are over groups.
+    """Faithfulness of each map of a system, with confidence intervals over groups.
 
     Attributes:
-        seeds, folds: how many of each.
-        share, dim_db: of the cells that are kept, and how far the rest is dimmed.
-        whole: the probability of the first label of the recording as it is.
+        seeds, folds: number of seeds, and of saved folds over all seeds.
+        share, dim_db: share of cells that are kept, and attenuation of the rest.
+        whole: probability of the top label for the unchanged recording.
         maps: name -> its scores.
     """
 
@@ -83,7 +84,7 @@ class Faithfulness:
 
 
 def rows(run: Run, kept: Kept) -> Iterator[dict[str, Any]]:
-    """Yield what each map gives for each recording that a saved fold has not heard."""
+    """Yield the probabilities for each map and each held-out recording of a saved fold."""
     seed, fold, folder = kept
     _, tested = run.experiment.fold(seed, fold)
     classifier = CryClassifier.from_pretrained(folder, detector=False)
@@ -101,12 +102,12 @@ def rows(run: Run, kept: Kept) -> Iterator[dict[str, Any]]:
                 "kept": found.kept.probability,
                 "removed": found.removed.probability,
                 "elsewhere": found.elsewhere,
-            }  # None, and so NaN, where nothing is left that the model hears
+            }  # None, and thus NaN, where the model finds no sound in the rest
             yield {**where, "map": name, "whole": found.probability, **parts}
 
 
 def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
-    """Compare the maps of all saved folds, on recordings that every map could be made of."""
+    """Compare the maps over all saved folds, on the recordings for which every map exists."""
     table = pd.DataFrame([row for one in kept for row in rows(run, one)])
     wide = table.pivot(index=["recording", "group", "fit"], columns="map").astype(float).dropna()
     wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording
@@ -144,7 +145,7 @@ def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
 
 
 def describe(found: Faithfulness) -> str:
-    """Put it into lines, one for each map."""
+    """Format the results as lines of text, one per map."""
     lines = [f"{found.recordings} recordings, whole {found.whole}"]
     for name, one in found.maps.items():
         lines.append(f"  {name}: kept {one.kept}, removed {one.removed}, ahead {one.ahead}")

@@ -1,9 +1,8 @@
-"""Check the six-class models against labels, those of the cuts of the paper's corpus.
+"""Evaluate the six-class models on the labelled cuts of the paper's corpus.
 
-The feature MLP was fitted on a table that holds the recordings which the cuts were taken from. So
-each fold of the cuts is answered by a feature MLP fitted anew without their recordings, and by the
-student with that one's classifier in the place of its teacher's. The student's network itself was
-fitted on none of them.
+The feature MLP was trained on a table that includes the recordings of the cuts. So each fold of
+the cuts is predicted by a feature MLP retrained without their recordings, and by the student with
+that classifier instead of its teacher's. The student's network itself was trained on none of them.
 """
 
 from __future__ import annotations
@@ -67,9 +66,9 @@ from train.studies.adaptation import (
 
 PROBABLE, NEIGHBOURS = "probable", "neighbours"
 LEAVE_OUT = (PROBABLE, NEIGHBOURS)
-"""Which recordings of the table a fold leaves out for a tested cut: the one that it was probably
-cut from (of a doubtful cut, all that lie in number between those of its neighbours), or always all
-from the one of the cut before it to the one of the cut after it. Equal lengths go along."""
+"""Which recordings of the table a fold excludes for a tested cut. "probable": the recording that it
+was probably cut from, or all between those of its neighbours if that is doubtful. "neighbours":
+always all between those of its neighbours. Recordings of equal length are excluded with them."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,15 @@ class Cut:
     item: Item  # with its group
     path: Path
     original: str | None  # the recording that it was probably cut from; None if doubtful
-    between: tuple[int, int]  # numbers of the recordings of its neighbours in the list, inclusive
+    between: tuple[int, int]  # recording numbers of the cuts before and after it, inclusive
 
 
 def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
-    """Return the cuts with the recordings that they may be from; ``items`` have their groups.
+    """Return the cuts with the recordings that they may come from; ``items`` have their groups.
 
-    Cuts are numbered in the order of the corpus's recordings, so a doubtful one lies between the
-    recordings of the nearest cuts, before and after it, whose recordings are known. Raise DataError
-    if the table of the cuts is missing or not in that order.
+    Cuts are numbered in the order of the corpus's recordings. So a doubtful cut comes from between
+    the known recordings of the nearest cuts before and after it. Raise DataError if the table of
+    the cuts is missing or not in that order.
     """
     paths = {item.recording: item.path for item in challenge6.read_cuts(root).items}
     table = root / challenge6.CUTS / challenge6.CUTS_TABLE
@@ -117,7 +116,7 @@ def number(name: str) -> int:
 
 
 def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozenset[str]:
-    """Return the groups of the table that a fit must not know to be tested on ``cuts``."""
+    """Return the groups of the table to exclude from training when ``cuts`` are the test set."""
     groups: set[str] = set()
     for cut in cuts:
         low, high = cut.between
@@ -136,14 +135,14 @@ def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozense
 
 @dataclass(frozen=True)
 class Fold:
-    """A feature MLP that knows no recording of the tested cuts."""
+    """A feature MLP that was trained on no recording of the tested cuts."""
 
     seed: int
     number: int
     tested: tuple[Cut, ...]
-    groups: frozenset[str]  # of the table, left out
-    model: FeatureMLP  # the fit on the rest of the table
-    rows: int  # how many recordings it was fitted on
+    groups: frozenset[str]  # groups of the table excluded from training
+    model: FeatureMLP  # trained on the rest of the table
+    rows: int  # number of training recordings
 
 
 def clean_folds(
@@ -156,7 +155,7 @@ def clean_folds(
     folds: int,
     seeds: Sequence[int],
 ) -> Iterator[Fold]:
-    """Fit a feature MLP for each fold of the cuts by group, without their recordings."""
+    """Train a feature MLP for each grouped fold of the cuts, without the cuts' recordings."""
     for seed in seeds:
         fold_of = split([cut.item for cut in cuts], "recording", folds, seed)
         for fold in range(folds):
@@ -172,7 +171,7 @@ def clean_folds(
 def calibration_without(
     calibration: Calibration, predictions: pd.DataFrame, labels: Sequence[str], groups: frozenset
 ) -> Calibration:
-    """Return the temperature and threshold of held-out predictions without some groups."""
+    """Recompute temperature and threshold from held-out predictions without some groups."""
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
     probabilities, targets = probabilities_of(rows, labels), one_hot(rows, labels)
     own = rows["group"].to_numpy(dtype=str)
@@ -181,11 +180,11 @@ def calibration_without(
 
 
 Answerer = Callable[[Fold], tuple[nn.Module, CheckpointConfig]]
-"""What answers the cuts of a fold, with a config whose calibration is applied."""
+"""Returns the model for the cuts of a fold, and its config, whose calibration is applied."""
 
 
 def answer(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """Answer every cut as :class:`CryClassifier` does; rows of predictions, and sets."""
+    """Predict every cut with :class:`CryClassifier`; return rows of predictions, and sets."""
     rows, sets = [], []
     for fold in folds:
         classifier = CryClassifier(*answerer(fold))
@@ -208,7 +207,7 @@ def crossed_sets(table: pd.DataFrame, labels: Sequence[str]) -> list[tuple[str, 
 
 
 def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estimate:
-    """Return how far the balanced accuracy of one table is ahead of another's, paired."""
+    """Return the paired difference in balanced accuracy, ``one`` minus ``other``."""
     truth = one_hot(one, labels).argmax(1)
     first, second = probabilities_of(one, labels), probabilities_of(other, labels)
     return bootstrap_difference("balanced_accuracy", truth, first, second, one["group"].tolist())
@@ -217,11 +216,11 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estim
 def describe(
     table: pd.DataFrame, sets: Sequence[tuple[str, ...]], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Summarise answers (a row for each recording and seed) and their prediction sets.
+    """Summarise predictions (one row per recording and seed) and their prediction sets.
 
-    ``coverage`` and ``size`` are of the sets, groups counting alike, ``by_label`` the share of a
-    label's recordings whose set holds it, ``answered`` that for which it is the most probable one;
-    ``confidence`` is its mean probability less its share: above 0 it is expected too often.
+    ``coverage`` and ``size`` are of the sets, with equal group weights. Per label, ``by_label`` is
+    its coverage, ``answered`` the share of recordings for which it is the most probable, and
+    ``confidence`` its mean probability minus its frequency: above 0 the model is overconfident.
     """
     truth, targets = table["label"].to_numpy(), one_hot(table, labels)
     probabilities = probabilities_of(table, labels)
@@ -244,12 +243,12 @@ def describe(
 
 @dataclass(frozen=True)
 class Check:
-    """The folds of the cuts, what the record says of them, and where it goes."""
+    """The folds of the cuts, the facts to record, and the results folder."""
 
     folder: Path
     facts: Mapping[str, Any]
     folds: Sequence[Fold]
-    sure: Collection[str]  # the recordings whose originals are known
+    sure: Collection[str]  # cuts whose original recordings are known
 
     @property
     def scored(self) -> dict[str, Any]:
@@ -258,7 +257,7 @@ class Check:
     def write(
         self, name: str, model: nn.Module, config: CheckpointConfig, answerer: Answerer
     ) -> pd.DataFrame:
-        """Answer all cuts, write both files, print the numbers; return the predictions."""
+        """Predict all cuts, write both result files and print the scores; return predictions."""
         labels, folder = config.labels, self.folder / name
         answered, sets = answer(self.folds, answerer)
         if config.calibration is None:
@@ -285,7 +284,7 @@ class Check:
         return answered
 
     def compare(self, name: str, before: str) -> Estimate:
-        """Write down how far a model is ahead of another in balanced accuracy, paired."""
+        """Record the paired difference in balanced accuracy, ``name`` minus ``before``."""
         folder, record = self.folder / name, read_run(self.folder / name)
         tables = (read_predictions(self.folder / which) for which in (name, before))
         ahead = lead(*tables, record["labels"])
@@ -307,8 +306,8 @@ def check_labels(
     folds: int,
     seeds: Sequence[int],
 ) -> None:
-    """Check the models; see the command's options. Raise DataError if something is missing, or what
-    is to be saved is not shown to be better."""
+    """Evaluate the models; see the command's options. Raise DataError if an input is missing, or
+    if the model to save is not significantly better."""
     model, config = load_checkpoint(teacher)
     predictions = read_predictions(results, config.labels)
     if predictions.empty or config.calibration is None:
@@ -344,7 +343,7 @@ def check_labels(
 def check_student(
     check: Check, path: Path, partners: Path | None, root: Path, cache: Path, save: Path | None
 ) -> None:
-    """Check the student as it is, adapted, with a partner; save the last if it is better."""
+    """Evaluate the student unchanged, adapted, and with a partner; save the last if better."""
     student, own = without_additions(*load_checkpoint(path))
     front_end = make_front_end(own.front_end)
     where = root, cache, own.front_end

@@ -1,12 +1,12 @@
-"""Run a label permutation test: the score of a protocol where labels are permuted.
+"""Run a label permutation test: cross-validate a protocol with permuted labels.
 
-After Ojala and Garriga 2010, "Permutation tests for studying classifier performance", JMLR 11, in
-blocks: labels are permuted among groups. The classifier is a linear one
-on the mean and the deviation over time of each band, which is fitted in a moment; what is asked is
-not how good it is, but how good it seems where all that it can know is who is heard, and where.
+The test follows Ojala and Garriga 2010, "Permutation tests for studying classifier performance",
+JMLR 11, but permutes labels among groups (block permutation). The classifier is linear, on the
+mean and standard deviation over time of each band, which is fast to train. Its scores on permuted
+labels show what a protocol yields when only speaker and room can be recognised.
 
-A corpus's own folds stay as they are, so where these balance the labels a permutation may not:
-there the test is approximate.
+A corpus's own folds are not changed. If they balance the labels, a permutation may not, and the
+test is approximate.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece
 
 SEED = 0
-"""Of the split."""
+"""Seed of the split."""
 ALIKE = 1e-12
-"""Scores that differ by less are the same."""
+"""Tolerance within which two scores are equal."""
 Rows = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Against:
-    """A score with the true labels, and with labels that were permuted."""
+    """A score with the true labels, and its null distribution with permuted labels."""
 
     value: float  # with the true labels
-    mean: float  # with permuted ones; their middle 95 % from low to high
+    mean: float  # with permuted labels; their central 95 % interval is low to high
     low: float
     high: float
-    p: float  # how often permuted labels score at least as well, the true ones among them
+    p: float  # share of labellings, the true one included, that score at least as well
 
 
 @dataclass(frozen=True)
 class Chance:
-    """What ``chance.json`` holds."""
+    """The contents of ``chance.json``."""
 
     dataset: str
     data: str  # fingerprint of the corpus
     protocol: str
     folds: int
-    seed: int  # of the split, made anew for each permutation
+    seed: int  # of the split, which is recomputed for each permutation
     permutations: int  # of the labels, among groups
-    front_end: str  # the kind of bands
-    unchanged: Mapping[str, float]  # label -> share of its recordings that got it again, on average
+    front_end: str  # the kind of features
+    unchanged: Mapping[str, float]  # label -> mean share of its recordings that keep it
     scores: Mapping[str, Against]  # of each metric, per recording
 
 
@@ -74,7 +74,7 @@ def chance(
     folds: int,
     permutations: int,
 ) -> Chance:
-    """Test whole labelled clips under one protocol; raise DataError if they are too few."""
+    """Run the test on whole labelled clips under one protocol; raise DataError if too few."""
     cut = protocol == "clip"
     units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
@@ -100,7 +100,7 @@ def chance(
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
-    """(units, 2 x bands): the mean and the standard deviation over time of every band."""
+    """Return mean and standard deviation over time of every band, (units, 2 x bands)."""
 
     def both(features: Tensor) -> Tensor:
         return torch.cat([features.mean(-1), features.std(-1)], dim=1)
@@ -112,7 +112,7 @@ def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
 def scores(
     units: Clips, rows: Rows, labels: Sequence[str], protocol: str, folds: int
 ) -> Mapping[str, float]:
-    """Cross-validate; return scores per recording, or raise DataError if one label is learnt."""
+    """Cross-validate and return scores per recording; raise DataError if a fold has one label."""
     truth = units.labels.numpy()
     probabilities = np.zeros((len(truth), len(labels)))
     fold_of = split(units.items, protocol, folds, SEED)
@@ -124,10 +124,10 @@ def scores(
             StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=200)
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near convergence is enough
             machine.fit(rows[learnt], truth[learnt])
         probabilities[np.ix_(tested, machine.classes_)] = machine.predict_proba(rows[tested])
-    # Of each recording the mean over its parts, which have one label.
+    # Average over the parts of each recording, which share one label.
     recordings = [item.recording for item in units.items]
     of_recording = pd.DataFrame(probabilities).groupby(recordings).mean().to_numpy()
     wanted = pd.Series(truth).groupby(recordings).first().to_numpy()

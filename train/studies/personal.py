@@ -1,8 +1,8 @@
-"""Measure what a personal model is worth before it ships: how often it errs, and how soon it knows.
+"""Evaluate the personal model: its false-alarm rate, and the number of cries until it succeeds.
 
-Nothing here says anything of real babies but the installations of Donate-a-Cry, of which few have
-several recordings and reasons. Synthetic babies cry in kinds that carry no meaning; simulated
-parents have no sounds at all, but embeddings that vary as those of a synthetic baby do.
+Only the part on Donate-a-Cry uses real babies, and few of its installations have several recordings
+and reasons. The cry kinds of synthetic babies carry no meaning. Simulated parents have no audio,
+only embeddings with the covariance of a synthetic baby's.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ from train.data.synthesis import KINDS, synthesise
 Array = NDArray[np.float64]
 Rng = np.random.Generator
 SHARES = (0.5, 0.3, 0.2)
-"""Of three reasons, on average over parents."""
+"""Frequencies of three reasons, on average over parents."""
 CRIES_A_DAY = 3.0  # on average, at least one
-NIGHTS = 200  # looks with nothing to find
-MOST = 200  # cries with something to find
+NIGHTS = 200  # simulated under the null hypothesis
+MOST = 200  # cries simulated with real differences
 EFFECTS, CORRECT = (0.5, 1.0, 2.0), (0.6, 0.8, 1.0)
-MARKS = (10, 20, 40, 60, 80, 100, 150, 200)  # cries
+MARKS = (10, 20, 40, 60, 80, 100, 150, 200)  # numbers of cries at which power is reported
 POWER = 0.8
-BABIES, CRIES, REASONS = 12, 48, 4  # synthetic ones
+BABIES, CRIES, REASONS = 12, 48, 4  # synthetic babies, cries and reasons of each
 RATE, SECONDS = 16_000, 4.0
-FIRST_SEED = 1_000_000  # no recording of the corpus synthetic6 has a seed from here on
+FIRST_SEED = 1_000_000  # above every seed of the corpus synthetic6
 UPLOADS = ("donateacry/*/*.wav", "donateacry_ios/*.flac", "donateacry_android/*.3gp")
 NAME = re.compile(r"(.{36})-(\d{10})[\d.]*-.*-(..)")
 FULL = {"hu": "hungry", "ti": "sleepy", "dc": "uncomfortable", "dk": ""}
-"""The reasons that the shipped model knows by another name; without one: the parent does not know.
-"""
+"""App code -> the shipped model's name of the reason; empty: the parent does not know."""
 
 
 class Diary(NamedTuple):
@@ -56,13 +55,13 @@ class Diary(NamedTuple):
     prior: Sequence[Mapping[str, float]] | None = None
 
     def until(self, last: int) -> PersonalModel:
-        """Fit the first cries; raise PersonalError if they are of one kind."""
+        """Fit the first ``last`` recordings; raise PersonalError if they have only one label."""
         prior = None if self.prior is None else self.prior[:last]
         return PersonalModel.fit(self.rows[:last], self.labels[:last], self.times[:last], prior)
 
 
 def rate(hits: Sequence[bool]) -> Mapping[str, float]:
-    """Count the hits, with the exact 95% interval of their share (Clopper and Pearson)."""
+    """Return the count and share of hits, with its exact 95% interval (Clopper and Pearson)."""
     count, of = int(sum(hits)), len(hits)
     ends = binomtest(count, of).proportion_ci()
     share = {"share": count / of, "low": float(ends.low), "high": float(ends.high)}
@@ -70,9 +69,9 @@ def rate(hits: Sequence[bool]) -> Mapping[str, float]:
 
 
 def first_better(diary: Diary) -> int | None:
-    """Return after how many cries a parent who looks every night is first told "better".
+    """Return the number of cries when a parent who looks every night is first told "better".
 
-    No two recordings of the diary are less than half an hour apart.
+    Recordings in the diary must be at least half an hour apart. Return None if this never happens.
     """
     model = diary.until(len(diary.labels))
     ends = np.searchsorted(model.days, np.unique(model.days), side="right")
@@ -94,21 +93,21 @@ def simulate(
     nights: int,
     drift: float,
 ) -> Diary:
-    """Simulate a parent.
+    """Simulate a parent's diary.
 
-    What a day's cries have in common has half the deviation of a single cry, and each day has
-    shares of reasons of its own: both are no skill, and neither must look like it.
+    Cries of a day share a random offset with half the standard deviation of a single cry, and each
+    day has its own reason frequencies. Neither is skill, and a test must not count it as such.
 
     Args:
-        rng: draws everything.
+        rng: random generator.
         covariance: of a baby's embeddings within a reason, (width, width).
-        effect: distance of two reasons along the line that joins them, in deviations along it, on
-            average over pairs.
-        correct: share of labels that are right; the others are drawn at random.
-        cries: after which the diary ends.
-        nights: likewise.
-        drift: how many deviations embeddings change between day and night, whatever the reason; the
-            reasons change with the hour as well where it is not 0.
+        effect: distance between two reasons' centres, in standard deviations along the line that
+            joins them, averaged over pairs.
+        correct: share of labels that are certainly right; the others are drawn at random.
+        cries: maximum number of cries in the diary.
+        nights: maximum number of nights in the diary.
+        drift: RMS size, in standard deviations, of a day-night cycle of the embeddings, common to
+            all reasons; if not 0, reasons depend on the hour as well.
     """
     count = np.maximum(1, rng.poisson(CRIES_A_DAY, nights)).clip(max=24)
     day = np.repeat(np.arange(nights), count)[:cries]
@@ -132,7 +131,7 @@ def simulate(
 
 
 def false_alarms(covariance: Array, parents: int, drift: float, nights: int) -> Mapping[str, Any]:
-    """Count how often "better" is said on some night, where no sound has to do with a reason."""
+    """Return how often "better" is ever reported when sounds and reasons are independent."""
     rng, wealthy, told = np.random.default_rng(1), [], []
     for _ in tqdm(range(parents), desc="Nothing to find", unit="parent"):
         diary = simulate(rng, covariance, 0.0, 1.0, 24 * nights, nights, drift)
@@ -142,7 +141,7 @@ def false_alarms(covariance: Array, parents: int, drift: float, nights: int) -> 
 
 
 def power(covariance: Array, effect: float, correct: float, parents: int) -> Mapping[str, Any]:
-    """Count how soon "better" is said where reasons differ."""
+    """Return after how many cries "better" is reported when reasons differ."""
     rng, after, right = np.random.default_rng(2), [], []
     for _ in tqdm(range(parents), desc=f"d = {effect}, {correct:.0%} right", unit="parent"):
         diary = simulate(rng, covariance, effect, correct, MOST, MOST, 0.0)
@@ -160,7 +159,7 @@ def power(covariance: Array, effect: float, correct: float, parents: int) -> Map
 
 
 def synthetic_babies(classifier: CryClassifier) -> list[Diary]:
-    """Synthesise babies that cry in four kinds each, four times a day, as the classifier hears."""
+    """Embed synthetic babies with four kinds of cry each, at four cries a day."""
     found = []
     for baby in tqdm(range(BABIES), desc="Synthetic babies", unit="baby"):
         rows, labels = [], []
@@ -179,7 +178,7 @@ def synthetic_babies(classifier: CryClassifier) -> list[Diary]:
 
 
 def covariance_within(diaries: Sequence[Diary]) -> Array:
-    """Return the covariance within a baby and a reason, (width, width)."""
+    """Return the pooled covariance within a baby and a reason, (width, width)."""
     rest = []
     for diary in diaries:
         labels = np.array(diary.labels)
@@ -189,7 +188,7 @@ def covariance_within(diaries: Sequence[Diary]) -> Array:
 
 
 def on_synthetic(diaries: Sequence[Diary], correct: float) -> Mapping[str, Any]:
-    """Report the synthetic babies; ``correct`` 0 means that all labels are drawn at random."""
+    """Evaluate the synthetic babies; with ``correct`` 0, all labels are drawn at random."""
     rng, after, right, balanced = np.random.default_rng(3), [], [], []
     for diary in diaries:
         kinds = sorted(set(diary.labels))
@@ -214,7 +213,9 @@ def on_synthetic(diaries: Sequence[Diary], correct: float) -> Mapping[str, Any]:
 
 
 def installations(root: Path) -> Mapping[str, list[tuple[float, str, Path]]]:
-    """List uploads by installation: time (UTC), reason, file; those sent twice once."""
+    """List labelled uploads by installation: time (UTC), reason, file, without duplicates.
+
+    Raise DataError if there are no uploads."""
     found: dict[str, dict[float, tuple[float, str, Path]]] = defaultdict(dict)
     for pattern in UPLOADS:
         for path in sorted(root.glob(pattern)):
@@ -229,7 +230,7 @@ def installations(root: Path) -> Mapping[str, list[tuple[float, str, Path]]]:
 
 
 def on_donateacry(classifier: CryClassifier, root: Path) -> Mapping[str, Any]:
-    """Report each installation with enough labelled recordings of two reasons or more."""
+    """Evaluate each installation with enough labelled recordings of two reasons or more."""
     every, results = installations(root), []
     fit = {a: own for a, own in every.items() if len(own) >= LEAST and len({o[1] for o in own}) > 1}
     for number, own in enumerate(fit.values(), start=1):
@@ -259,7 +260,7 @@ def on_donateacry(classifier: CryClassifier, root: Path) -> Mapping[str, Any]:
 
 
 def pooled(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Pool what was tested: cries right, and p-values of single looks by Fisher's method."""
+    """Pool the installations: correct predictions, and single-look p-values (Fisher's method)."""
     cries = np.array([one["cries"] for one in results])
     right = np.array([one["skill"]["accuracy"]["value"] for one in results])
     constant = np.array([one["constant_accuracy"] for one in results])
@@ -276,7 +277,7 @@ def pooled(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def run_study(checkpoint: Path, root: Path, out: Path, parents: int) -> Mapping[str, Any]:
-    """Run all of it and write ``results/personal/study.json``; half an hour of one core at most."""
+    """Run the study, at most half an hour on one core, and write ``results/personal/study.json``."""
     silent = CryClassifier.from_pretrained(checkpoint, detector=False)
     diaries = synthetic_babies(silent)
     covariance = covariance_within(diaries)
@@ -301,6 +302,6 @@ def run_study(checkpoint: Path, root: Path, out: Path, parents: int) -> Mapping[
 
 
 def rounded(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return it as JSON has it, arrays as lists, to four decimals."""
+    """Convert arrays to lists and round numbers to four decimals, for JSON."""
     text = json.dumps(found, default=lambda array: array.tolist())
     return json.loads(text, parse_float=lambda number: round(float(number), 4))
