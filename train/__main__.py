@@ -73,9 +73,9 @@ def sentence(error: OSError) -> str:
 
 @as_found()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0, 2 on errors, 75 if busy, 130 after Ctrl-C.
+    """Run one command; return 0, 2 on errors, 75 if the folder is locked, 130 after Ctrl-C.
 
-    Errors are printed to stderr; busy means that another process holds the output folder."""
+    Errors are printed to stderr as one sentence."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options = parse(words)

@@ -45,8 +45,7 @@ PATIENCE = 30.0  # seconds from an interrupt until a fit is killed
 Place = tuple[str, str, str]
 """Dataset, protocol and system, which identify a results folder."""
 Where = Sequence[tuple[Path, Mapping[str, Any]]]
-"""Results folders of a place with the requested configurations; the last one's fit makes the
-checkpoint."""
+"""Results folders of a place, the last one that of the checkpoint, and requested configurations."""
 
 
 class GridFit(NamedTuple):
@@ -192,9 +191,8 @@ def run(options: GridOptions) -> None:
 
 
 def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[Place, Where]:
-    """Plan the fits on a corpus and prepare it for every front end, so that no fit decodes it.
-
-    Raise DataError if there is no corpus, or if the options are invalid for a system."""
+    """Plan the fits on a corpus and prepare it for every front end, so that no fit decodes it;
+    raise DataError if there is no corpus, or if the options are invalid for a system."""
     fitting = options.fit_options(dataset)
     systems = systems_of(fitting)
     check(fitting, systems)
@@ -231,8 +229,7 @@ def states_of(options: GridOptions, cell: GridFit, where: Where) -> set[str]:
 
 
 async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[GridFit, str]:
-    """Fit each cell in its own process and report its start and end; return the failures' reasons.
-
+    """Fit each cell in its own process, and report its start and end; return why some failed.
     Cells start in order, but those that share a results folder run one at a time."""
     number = {cell: f"[{i}/{len(todo)}] {cell}" for i, cell in enumerate(todo, 1)}
     places = {cell[:3]: asyncio.Lock() for cell in todo}
@@ -259,10 +256,9 @@ async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[G
 
 
 async def fit_in_process(options: GridOptions, cell: GridFit, folder: Path) -> tuple[bool, str]:
-    """Fit a cell in a subprocess and forward its stderr; return whether it failed, and a sentence.
+    """Fit a cell, with results in ``folder``, in a subprocess, and forward its stderr.
 
-    ``folder`` is its results folder. With several jobs, each gets its share of the cores and no
-    progress bar.
+    Return whether it failed, and a sentence. Parallel jobs share cores and have no progress bar.
     """
     env, said, started = dict(os.environ), b"", time.perf_counter()
     if options.jobs > 1:

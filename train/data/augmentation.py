@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, on the device, from one random generator."""
+"""Augment whole batches on the device, with one random generator."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ Size = Annotated[int, Field(ge=0, le=10_000)]
 @plain
 @dataclass(frozen=True, config=STRICT)
 class Augmentation:
-    """Changes that a cry may undergo and stay the same cry; zero switches one off."""
+    """Label-preserving transformations; zero disables one."""
 
-    gain_db: Strength = 3.0  # level of a whole piece, uniform in +- this
-    # Least and most of coloured noise, relative to the loud frames; JSON has a list.
+    gain_db: Strength = 3.0  # gain of a piece, uniform in +- this
+    # Range of coloured noise relative to the loud frames; a list when read from JSON.
     noise_db: Annotated[tuple[Decibels, Decibels], Strict(False)] | None = (-45.0, -20.0)
-    tilt_db: Strength = 2.0  # deviation of a curve over bands: microphones
-    time_mask: Size = 30  # longest stretch, frames (Park et al. 2019)
-    band_mask: Size = 8  # likewise, bands
+    tilt_db: Strength = 2.0  # standard deviation of a gain curve over bands: microphones
+    time_mask: Size = 30  # longest mask, frames (Park et al. 2019)
+    band_mask: Size = 8  # longest mask, bands
     mixup: Strength = 0.2  # alpha of the Beta distribution (Zhang 2018)
-    equaliser_db: Strength = 0.0  # tilt on the waveform: for a teacher, too
-    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # faster or slower by this, pitch and all
-    damage: Share = 0.0  # chance of each kind, see :func:`degrade`
+    equaliser_db: Strength = 0.0  # like tilt_db, on the waveform, so that a teacher gets it too
+    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # largest speed change, with pitch
+    damage: Share = 0.0  # probability of each kind of damage, see :func:`degrade`
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Uniform numbers on the generator's device."""
+    """Draw uniform numbers on the generator's device."""
     return low + (high - low) * torch.rand(shape, generator=rng, device=rng.device)
 
 
 def coloured_noise(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """(batch, samples) of noise at RMS 1 whose power falls as 1 / f^slope, slope 0 to 2 each."""
+    """Return noise (batch, samples) at RMS 1 with power 1 / f^slope, one slope of 0 to 2 each."""
     white = torch.randn(shape, generator=rng, device=rng.device)
     spectrum = torch.fft.rfft(white)
     hz = torch.arange(spectrum.shape[-1], device=rng.device).clamp_min(1)
@@ -51,7 +51,7 @@ def coloured_noise(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
 
 
 def equalise(waves: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
-    """Filter each by a curve of six random points over the band, without delay."""
+    """Filter each waveform by a zero-phase gain curve through six random points over the band."""
     points = torch.randn((len(waves), 1, 6), generator=rng, device=rng.device) * decibels
     spectrum = torch.fft.rfft(waves)
     curve = interpolate(points, spectrum.shape[-1], mode="linear", align_corners=True).squeeze(1)
@@ -59,12 +59,12 @@ def equalise(waves: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
 
 
 def change_speed(waves: Tensor, percent: int, length: int) -> Tensor:
-    """Plays (batch, samples) ``percent`` faster, or slower if below 0; cuts to ``length``."""
+    """Speed up (batch, samples) by ``percent``, or slow down if negative; crop to ``length``."""
     return resample(waves, 100 + percent, 100)[:, :length]
 
 
 def augment_waveforms(waves: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
-    """Equaliser, noise, level. (batch, samples) -> same; loud frames come in at RMS 1."""
+    """Apply equaliser, noise and gain to (batch, samples), whose loud frames have RMS 1."""
     batch = len(waves)
     if how.equaliser_db:
         waves = equalise(waves, how.equaliser_db, rng)
@@ -75,14 +75,14 @@ def augment_waveforms(waves: Tensor, how: Augmentation, rng: torch.Generator) ->
 
 
 def tilt(features: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
-    """Add a curve of four random points over the bands to log-mel features, 20 dB being 1."""
+    """Add a curve through four random points over the bands to log-mel features (1 is 20 dB)."""
     points = torch.randn((len(features), 1, 4), generator=rng, device=rng.device)
     curve = interpolate(points, features.shape[1], mode="linear", align_corners=True)
     return features + curve.transpose(1, 2) * decibels / 20
 
 
 def mask(features: Tensor, longest: int, dim: int, rng: torch.Generator) -> Tensor:
-    """Set one stretch of 0 to ``longest`` rows along ``dim`` to zero, another in each item."""
+    """Zero one random stretch of up to ``longest`` rows along ``dim`` in each item."""
     size = features.shape[dim]
     length = uniform(0, min(longest, size), (len(features), 1), rng)
     start = uniform(0, 1, (len(features), 1), rng) * (size - length)
@@ -94,7 +94,7 @@ def mask(features: Tensor, longest: int, dim: int, rng: torch.Generator) -> Tens
 def augment_features(
     features: Tensor, how: Augmentation, log_mel: bool, rng: torch.Generator
 ) -> Tensor:
-    """Tilt (log-mel only) and masks. (batch, bands, frames) -> same."""
+    """Apply tilt (log-mel only) and masks to features (batch, bands, frames)."""
     if log_mel and how.tilt_db:
         features = tilt(features, how.tilt_db, rng)
     features = mask(features, how.time_mask, 2, rng)
@@ -104,10 +104,10 @@ def augment_features(
 def mixup(
     features: Tensor, targets: Tensor, alpha: float, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Mixes each item with another: features (batch, ...), targets (batch, classes)."""
+    """Mix each item with another: features (batch, bands, frames), targets (batch, classes)."""
     if not alpha:
         return features, targets
-    # A Beta(alpha, alpha) number out of two Gamma numbers, which torch can draw from a generator.
+    # Beta(alpha, alpha) from two Gamma variates, which torch can draw with a given generator.
     gamma = torch._standard_gamma(
         torch.full((2, len(features)), float(alpha), device=rng.device), rng
     )
@@ -118,13 +118,13 @@ def mixup(
     return mixed, share[:, None] * targets + (1 - share[:, None]) * targets[other]
 
 
-STFT, HOP = 256, 128  # samples of the spectral holes
+STFT, HOP = 256, 128  # samples, for _spectral_holes
 
 
 def degrade(waves: Tensor, rate: int, chance: float, rng: torch.Generator) -> Tensor:
-    """Each kind of damage to each waveform with this chance, (batch, samples) -> same.
+    """Apply each kind of damage to each waveform of (batch, samples) with probability ``chance``.
 
-    In the order in which sound meets them: room, microphone, codec. Each waveform keeps its level.
+    The order is physical: room, microphone, codec. Each waveform keeps its RMS.
     """
     level = _rms(waves)
     for damage in (_reverberate, _band_limit, _overload, _quantise, _spectral_holes):
@@ -135,20 +135,20 @@ def degrade(waves: Tensor, rate: int, chance: float, rng: torch.Generator) -> Te
 
 
 def _reverberate(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """Return a room: noise that dies away within 0.1 to 0.8 s, behind the direct sound."""
+    """Add reverberation: noise that decays by 60 dB in 0.1 to 0.8 s, after the direct sound."""
     batch, samples = waves.shape
     t = torch.arange(samples, device=rng.device) / rate
     decay = uniform(0.1, 0.8, (batch, 1), rng)
     echoes = coloured_noise((batch, samples), rng) * 10 ** (-3 * t / decay)
     echoes = echoes / echoes.square().sum(-1, keepdim=True).sqrt()
     wet = uniform(0.1, 1.0, (batch, 1), rng)
-    size = 2 * samples  # so that nothing wraps round
+    size = 2 * samples  # avoids circular wrap-around
     spectrum = torch.fft.rfft(waves, n=size) * (1 + wet * torch.fft.rfft(echoes, n=size))
     return torch.fft.irfft(spectrum, n=size)[:, :samples]
 
 
 def _band_limit(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """Return a narrower band: high-pass up to 400 Hz, low-pass from 2 kHz on."""
+    """Limit the band: high-pass at 50 to 400 Hz, low-pass at 2 to 3.4 kHz."""
     spectrum = torch.fft.rfft(waves)
     hz = torch.linspace(0, rate / 2, spectrum.shape[-1], device=rng.device)
     low, high = uniform(50, 400, (len(waves), 1), rng), uniform(2000, 3400, (len(waves), 1), rng)
@@ -157,13 +157,13 @@ def _band_limit(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
 
 
 def _overload(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """Return a microphone that is shouted at."""
+    """Simulate an overloaded microphone by soft clipping."""
     gain = 10 ** (uniform(-10, 12, (len(waves), 1), rng) / 20)
     return torch.tanh(gain * waves) / gain
 
 
 def _quantise(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """Return the steps of a mu-law codec of 5 to 8 bits."""
+    """Quantise like a mu-law codec of 5 to 8 bits."""
     peak = waves.abs().amax(-1, keepdim=True).clamp_min(1e-9)
     steps = 2 ** (torch.floor(uniform(5, 9, (len(waves), 1), rng)) - 1)
     mu = torch.tensor(255.0)
@@ -173,7 +173,7 @@ def _quantise(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
 
 
 def _spectral_holes(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """Return a codec that drops what is 15 to 40 dB below the loudest of each moment."""
+    """Simulate a codec that drops components 15 to 40 dB below the loudest in each frame."""
     window = torch.hann_window(STFT, device=waves.device)
     spectrum = torch.stft(waves, STFT, HOP, window=window, return_complex=True)
     size = spectrum.abs()

@@ -1,8 +1,8 @@
 """List the corpora by name, and decode each once, into one safetensors file of int16 samples.
 
-The samples are what :meth:`cry_model.sound.frontend.FrontEnd.prepare` gave (one rate, one band, one
-level, ends trimmed), scaled to each clip's peak, so the rounding lies 96 dB below it. Front ends
-that prepare recordings alike (the log-mel and the MFCC one do) share a file.
+The samples come from :meth:`cry_model.sound.frontend.FrontEnd.prepare` (one rate, band and level,
+ends trimmed). They are scaled to each clip's peak, so quantisation noise lies 96 dB below it. Front
+ends with equal preparation, such as log-mel and MFCC, share a file.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ FORMAT = "2"
 
 @dataclass(frozen=True)
 class Dataset:
-    """One row of the registry."""
+    """One entry of the registry."""
 
-    name: str  # as given to --dataset, and the folder of the data root ("folder" is that itself)
-    read: Callable[[Path], Corpus]  # lists what is under a data root, or raises DataError
-    regroup: Callable[[Clips], tuple[Item, ...]] | None = None  # groups found from the sound
+    name: str  # as given to --dataset; also its folder in the data root (for "folder", the root)
+    read: Callable[[Path], Corpus]  # lists the recordings in a data root, or raises DataError
+    regroup: Callable[[Clips], tuple[Item, ...]] | None = None  # finds groups from the audio
     archive: Archive | None = None  # where it can be downloaded
-    write: Callable[[Path], None] | None = None  # makes it under a data root
-    load: Callable[[Item], Recording] = load_file  # the sound of an item
+    write: Callable[[Path], None] | None = None  # generates it in a data root
+    load: Callable[[Item], Recording] = load_file  # loads the audio of an item
 
 
 DATASETS: Mapping[str, Dataset] = {
@@ -79,14 +79,14 @@ DATASETS: Mapping[str, Dataset] = {
 
 
 def cache_path(folder: Path, name: str, config: AnyConfig) -> Path:
-    """Return where the corpus ``name`` lies in ``folder`` when prepared for this front end."""
+    """Return the path in ``folder`` of the corpus ``name`` prepared for this front end."""
     facts = json.dumps(preparation(config)).encode()
     digest = hashlib.sha256(facts).hexdigest()[:8]
     return folder / f"{name}-{config.sample_rate}hz-{digest}{SUFFIX}"
 
 
 def listing(items: Sequence[Item]) -> str:
-    """Return what changes when a file of the corpus, its label or its group does."""
+    """Return a hash of the items of a corpus and their files' sizes and modification times."""
     digest = hashlib.sha256()
     for item in items:
         status = item.path.stat()
@@ -96,26 +96,26 @@ def listing(items: Sequence[Item]) -> str:
 
 
 def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
-    """Return a corpus and its file, written if need be; raise DataError if there is none."""
+    """Return a prepared corpus and its file, written if needed; raise DataError if missing."""
     corpus = dataset.read(root)
     path, state = cache_path(folder, corpus.name, config), listing(corpus.items)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # who comes second waits, and finds it
+    with FileLock(path.with_suffix(".lock")):  # a second process waits and reuses the file
         if not path.exists() or read_header(path).get("listing") != state:
             with one_thread():
                 clips = load_clips(corpus, make_front_end(config), dataset.load)
                 if dataset.regroup is not None:
                     clips = regrouped(corpus, clips, dataset.regroup, config)
             write_atomically(path, encode(corpus, clips, config, state))
-            del clips  # two copies of a large corpus may not fit
+            del clips  # two copies of a large corpus may not fit in memory
         data = load(path, config)
     return replace(data, corpus=replace(data.corpus, notes=corpus.notes)), path
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: the last bits of a resampled sound depend on their number, and with
-    them the fingerprint by which a run is known on another machine."""
+    """Compute on one thread within the context. Rounding in resampling depends on their number, and
+    with it the data fingerprint that identifies a run on another machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -127,7 +127,7 @@ def one_thread() -> Iterator[None]:
 def regrouped(
     corpus: Corpus, clips: Clips, regroup: Callable[[Clips], tuple[Item, ...]], config: AnyConfig
 ) -> Clips:
-    """Return clips in groups found at the standard rate, so that all systems split alike."""
+    """Return clips regrouped with the standard front end, so that all systems share splits."""
     heard, standard = clips, FrontEndConfig()
     if preparation(config) != preparation(standard):
         heard = load_clips(corpus, make_front_end(standard))
@@ -136,7 +136,7 @@ def regrouped(
 
 
 def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:
-    """Return the bytes of the file."""
+    """Serialise a prepared corpus to the bytes of its file."""
     peaks = torch.stack([wave.abs().max() for wave in clips.waveforms])
     pairs = zip(clips.waveforms, peaks, strict=True)
     header = {
@@ -160,7 +160,7 @@ def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """Return what is written before the samples; nothing for a damaged file or one not of ours."""
+    """Return the header of a prepared file; empty if it is damaged or of another format."""
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -170,7 +170,7 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, config: AnyConfig) -> Prepared:
-    """Read what :func:`prepare` wrote; raise DataError if it is missing, damaged or for others."""
+    """Read what :func:`prepare` wrote; raise DataError if missing, damaged or of another config."""
     if not path.exists():
         raise DataError(f"There is no file '{path}'; 'python -m train prepare' writes one.")
     header = read_header(path)
@@ -194,7 +194,7 @@ def load(path: Path, config: AnyConfig) -> Prepared:
 
 
 def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
-    """Return a corpus by its prepared file, its data root or its name; raise DataError if none."""
+    """Return a corpus by file name, or by name from data root or cache; raise DataError if none."""
     if name.endswith(SUFFIX):
         return load(Path(name), config)
     if name not in DATASETS:
@@ -211,9 +211,9 @@ def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) ->
 
 
 def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
-    """Add recordings without their labels, but none that the corpus has itself.
+    """Add recordings of another corpus without their labels, except those already in the first.
 
-    Those are told by their names where both corpora name the same uploads, else by their sound.
+    Duplicates are found by name if the corpora are related, and else by sound.
     """
     clips = extra.clips
     if related(data.corpus.name, extra.corpus.name):
@@ -232,10 +232,10 @@ def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
 
 
 def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepared, int]:
-    """Return the corpus as it will be split, and the number of its folds.
+    """Return the corpus with the folds to use, and their number.
 
-    A corpus with a test part of its own is tested on that alone: one fold. With a number of folds
-    above 1, or under ``clip``, it is cross-validated over everything instead.
+    A corpus with its own test part has one fold, which tests that part. With ``folds`` above 1, or
+    under ``clip``, it is cross-validated over all recordings instead.
     """
     official = {item.fold for item in data.clips.items} - {None}
     if len(official) > 1 and ONLY_LEARNT not in official:
@@ -247,7 +247,7 @@ def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepar
 
 
 def describe(data: Prepared) -> str:
-    """Say how many recordings there are, what was left out and why, and how they are split."""
+    """Describe a corpus: numbers of recordings, those left out and why, and its own split."""
     clips, left_out = data.clips, data.clips.left_out
     unlabelled = len(clips.labelled(False).items)
     groups = len({item.group for item in clips.items})
@@ -265,11 +265,11 @@ def describe(data: Prepared) -> str:
     return "\n".join([*lines, *data.corpus.notes])
 
 
-SHOWN = 5  # of many alike
+SHOWN = 5  # messages of one kind
 
 
 def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
-    """Write sentences about labels, groups and sounds that do not look as they were meant."""
+    """Return warnings about labels, groups and sounds that are probably mistakes."""
     items, found = data.clips.labelled().items, []
     table = pd.DataFrame([asdict(item) for item in items], columns=[f.name for f in fields(Item)])
     given = table[table["group"] != table["recording"]]
@@ -299,7 +299,7 @@ def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
 
 
 def _test_part(items: Sequence[Item]) -> list[str]:
-    """Find a test part that shares labels too little, or groups at all, with the rest."""
+    """Return warnings about labels missing from one part of a split, and groups in both."""
     learnt = [item for item in items if item.fold == ONLY_LEARNT]
     tested = [item for item in items if item.fold != ONLY_LEARNT]
     known, asked = {item.label for item in learnt}, {item.label for item in tested}

@@ -1,6 +1,6 @@
-"""Describe a corpus, and hold its recordings in memory as the front end wants them.
+"""Describe a corpus, and hold its recordings in memory, prepared for a front end.
 
-A 7 s clip is 0.2 MB at the front end's 8 kHz: whole corpora fit on any device.
+A 7 s clip takes 0.2 MB at 8 kHz, so whole corpora fit on any device.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from cry_model.sound.acoustic_features import AcousticConfig, AcousticFrontEnd
 from cry_model.sound.frontend import Clip, Pieces
 
 ONLY_LEARNT = -1
-"""The fold of a recording that its authors put outside of their test part."""
+"""The fold of a recording outside the official test part."""
 UNEXPECTED = "This recording could not be read ({}); please give another one, and report it."
 PREPARES = ("sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin")
-"""The fields of a front end's configuration that decide what ``prepare`` gives."""
+"""The fields of a front end's configuration that determine the output of ``prepare``."""
 FAMILIES = (
     {"donateacry", "donateacry_ios", "cries", "detector"},
     {"esc10", "cries", "detector"},
     {"other_sounds", "detector"},
     {"challenge6", "challenge6_cuts", "challenge6-features", "challenge6-features-16khz"},
 )
-"""Corpora that share recordings, or have them as features."""
+"""Corpora that share recordings, as audio or as features."""
 
 
 class DataError(ValueError):
-    """A corpus that is missing or unusable; the message says what to put where."""
+    """The data or options are missing or unusable; the message says how to fix this."""
 
 
 def related(one: str, other: str) -> bool:
-    """Tell whether two corpora, by name, hold recordings of the same babies."""
+    """Return whether two corpora, given by name, have recordings of the same babies."""
     return one == other or any({one, other} <= family for family in FAMILIES)
 
 
@@ -50,23 +50,23 @@ class Item:
     """One recording."""
 
     path: Path
-    label: str | None  # None if nobody has named one
-    recording: str  # a name that no other recording of the corpus has
-    source: str  # the longer recording that it was cut from; its own name where it is whole
-    group: str  # the baby, or the nearest to it that the corpus tells: on one side of a split
-    fold: int | None = None  # of the corpus's authors, from 0; ONLY_LEARNT for what is not tested
-    piece: int | None = None  # its part, from 0, where recordings were cut before splitting
+    label: str | None  # None if unlabelled
+    recording: str  # unique name within the corpus
+    source: str  # the longer recording that it was cut from; its own name if it is whole
+    group: str  # the baby, or the corpus's closest proxy for it: never split by "baby"
+    fold: int | None = None  # official fold, from 0; ONLY_LEARNT if it is never tested
+    piece: int | None = None  # index of the part, from 0, if recordings were cut before splitting
 
     @property
     def unit(self) -> str:
-        """What a fit is tested on as a whole: the recording, or the part of it that was cut."""
+        """Return the name of the unit of a split: the recording, or the part cut from it."""
         return self.recording if self.piece is None else f"{self.recording}#{self.piece}"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A dataset: its recordings, not decoded yet, their labels in the order of the logits, terms,
-    and sentences for who reads it, about what was found and passed over."""
+    """A dataset: its recordings, not yet decoded, its labels in the order of the logits, its
+    licence, and notes for the user on what was found and skipped."""
 
     name: str
     labels: tuple[str, ...]
@@ -75,33 +75,33 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     def indices(self, items: Sequence[Item] | None = None) -> list[int]:
-        """Return the label of each item as an index into ``labels``; -1 for an unlabelled one."""
+        """Return the label of each item as an index into ``labels``; -1 if it is unlabelled."""
         order = {None: -1, **{label: i for i, label in enumerate(self.labels)}}
         return [order[item.label] for item in (self.items if items is None else items)]
 
 
 @dataclass(frozen=True)
 class ArchiveFolder:
-    """One folder of a data root that an archive fills."""
+    """One folder of a data root that is extracted from an archive."""
 
     name: str
-    source: str  # where its contents lie below the archive's one top folder, which "" is
-    pattern: str  # which files below ``source`` are taken, one wildcard for each level
-    files: int  # how many recordings are expected; the least that is accepted without a digest
+    source: str  # its path below the archive's top folder; "" is that folder
+    pattern: str  # glob of the files to extract below ``source``, one wildcard per level
+    files: int  # expected number of recordings; without a digest, the minimum
     digest: str | None = None  # of all recordings, see :func:`train.data.download.digest`
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip of a repository: one top folder; its README goes into each of ours."""
+    """A zip of a repository, with one top folder; its README is copied into each of ``folders``."""
 
     url: str
-    file: str  # its name while it lies in the data root
+    file: str  # its name in the data root
     folders: tuple[ArchiveFolder, ...]
 
 
 class TableFrontEnd(nn.Module):
-    """In the place of a front end where a recording already is its row of features."""
+    """Stands in for a front end when recordings are already rows of features."""
 
     def __init__(self, config: AcousticConfig):
         super().__init__()
@@ -112,19 +112,19 @@ class TableFrontEnd(nn.Module):
         return Pieces(clip.waveform.unsqueeze(0), (0.0,), 0.0)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(batch, 26) -> (batch, 26, 1): features of a single frame, their mean."""
+        """Turn mean features (batch, 26) into features of a single frame, (batch, 26, 1)."""
         return rows.unsqueeze(-1)
 
 
 @dataclass(frozen=True)
 class Clips:
-    """The usable recordings of a corpus, ready for the front end."""
+    """The usable recordings of a corpus, prepared for the front end."""
 
     items: tuple[Item, ...]
-    labels: Tensor  # (clips,) class indices, -1 where there is no label
-    seconds: tuple[float, ...]  # of each recording as it lay in the file
-    rates: tuple[int, ...]  # Hz, likewise
-    waveforms: tuple[Tensor, ...]  # for each clip (samples,), what the front end's prepare gave
+    labels: Tensor  # (clips,) class indices, -1 if unlabelled
+    seconds: tuple[float, ...]  # original duration of each recording
+    rates: tuple[int, ...]  # original sample rate of each recording, Hz
+    waveforms: tuple[Tensor, ...]  # (samples,) per clip, from the front end's ``prepare``
     left_out: dict[str, str]  # recording -> why it could not be used
 
     def subset(self, indices: Sequence[int]) -> Clips:
@@ -141,7 +141,7 @@ class Clips:
         return front_end.cut(Clip(self.waveforms[index], 0.0))
 
     def fingerprint(self) -> str:
-        """Return 16 characters that change when sound, label or group of a recording does."""
+        """Return a 16-character hash of names, labels, sources, groups, folds and samples."""
         digest = hashlib.sha256()
         for item, wave in zip(self.items, self.waveforms, strict=True):
             fact = (item.recording, item.label, item.source, item.group, item.fold, len(wave))
@@ -152,14 +152,14 @@ class Clips:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus's name, labels and terms, and what of it can be used, in memory."""
+    """A corpus with its usable recordings in memory."""
 
     corpus: Corpus
     clips: Clips
 
 
 def join(first: Clips, second: Clips) -> Clips:
-    """Return all clips of both."""
+    """Concatenate two sets of clips."""
     return Clips(
         first.items + second.items,
         torch.cat([first.labels, second.labels]),
@@ -171,14 +171,14 @@ def join(first: Clips, second: Clips) -> Clips:
 
 
 def load_file(item: Item) -> audio.Recording:
-    """Return what the item's file holds."""
+    """Load the audio file of an item."""
     return audio.load(item.path)
 
 
 def load_clips(
     corpus: Corpus, front_end: AnyFrontEnd, load: Callable[[Item], audio.Recording] = load_file
 ) -> Clips:
-    """Read every recording; a bad one is left out; raise DataError if none is left."""
+    """Load and prepare every recording; skip unreadable ones; raise DataError if none is left."""
     found, left_out = [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
@@ -192,7 +192,7 @@ def load_clips(
                 f"Audio files cannot be read without the package '{error.name}'; install it, or "
                 "bring the file that 'python -m train prepare' writes where it is installed."
             ) from None
-        except Exception as error:  # the other recordings are read all the same
+        except Exception as error:  # must not stop the other recordings
             left_out[item.recording] = UNEXPECTED.format(type(error).__name__)
     if not found:
         first, why = next(iter(left_out.items()))
@@ -202,7 +202,7 @@ def load_clips(
 
 
 def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
-    """Return clips of an acoustic front end as rows, means over their pieces and frames."""
+    """Convert clips of an acoustic front end to rows of features: means over pieces and frames."""
     front_end, clips = AcousticFrontEnd(config), data.clips
     with torch.inference_mode():
         pieces = (clips.pieces(front_end, i).waveforms for i in range(len(clips.items)))
@@ -211,9 +211,9 @@ def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
 
 
 def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
-    """Cut every recording in equal parts of about 3 to 5 s that do not overlap, for ``clip``.
+    """Cut every recording into equal, non-overlapping parts of about 3 to 5 s, for ``clip``.
 
-    Parts of one recording are clips of their own from here on, and may be split from each other.
+    The parts become separate clips, which may be in different folds.
     """
 
     def count(wave: Tensor) -> int:
@@ -234,12 +234,12 @@ def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
 
 
 def permute_labels(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
-    """Give every group the labels of another one with as many recordings, in any order.
+    """Permute labels among groups with equally many recordings, and then within each group.
 
-    So a group is as much of one label as before, and all labels are as frequent. If labels have
-    nothing to do with the sound but through how many recordings a group has, one such permutation
-    is as likely as another. A group may get its own labels; one that no other is as large as always
-    does, in another order. All clips have labels; those of one recording keep one.
+    This keeps label frequencies and the mix of labels within groups. If labels depend on the sound
+    only through the size of a group, all such permutations are equally likely. A group may get its
+    own labels; a group of unique size always does, in another order. All clips must be labelled;
+    the parts of a recording keep a common label.
     """
     label_of = {item.recording: item.label for item in clips.items}
     of_group: dict[str, list[str]] = defaultdict(list)
@@ -259,7 +259,7 @@ def permute_labels(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
 
 
 def preparation(config: AnyConfig) -> dict[str, float | str]:
-    """Return what of a front end decides the content of a prepared file."""
-    if isinstance(config, AcousticConfig):  # its own level and its whole length
+    """Return the front end settings that determine the content of a prepared file."""
+    if isinstance(config, AcousticConfig):  # keeps original level and length
         return {"kind": config.kind, "sample_rate": config.sample_rate}
     return {name: getattr(config, name) for name in PREPARES}

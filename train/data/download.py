@@ -1,4 +1,4 @@
-"""Download a corpus from its public archive and put it where its reader looks."""
+"""Download a corpus from its public archive into the folder that its reader expects."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cry_model.checkpoint import move_into_place
 from train.data.corpus import Archive, ArchiveFolder, DataError
 
 PAUSES = (1.0, 3.0, 9.0)  # s, before each further attempt
-TIMEOUT = 30.0  # s without a byte
+TIMEOUT = 30.0  # s without data
 README = "README.md"
 
 
 def download(name: str, archive: Archive | None, root: Path) -> None:
-    """Put ``root/name`` there, and what else its archive holds.
+    """Create ``root/name``, and the other corpora of its archive.
 
-    A folder that is already there, and not empty, is left as it is. The archive stays in ``root``
-    until everything has been taken from it, so that a second call does not fetch it again. Raise
-    DataError if there is no archive, or it cannot be fetched or is not as expected; OSError if
-    ``root`` cannot be written.
+    Existing folders that are not empty are left unchanged. The archive stays in ``root`` until all
+    folders are extracted, so that a second call need not download it again. Raise DataError if
+    there is no archive, if it cannot be downloaded, or if its contents differ from what is
+    expected; OSError if ``root`` is not writable.
     """
     if archive is None:
         raise DataError(
@@ -45,7 +45,7 @@ def download(name: str, archive: Archive | None, root: Path) -> None:
         whole = Path(temporary) / "whole"
         try:
             with ZipFile(file) as zipped:
-                zipped.extractall(whole)  # nothing outside of it, whatever the members are called
+                zipped.extractall(whole)  # never writes outside ``whole``, whatever member names
         except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise DataError(
                 f"{file} is damaged ({error}); delete it and download it again."
@@ -64,8 +64,8 @@ def _is_there(folder: Path) -> bool:
 
 
 def fetch(url: str, target: Path) -> None:
-    """Download ``url`` to ``target``, whole or not at all; start over where the connection breaks.
-    Raise DataError if the server refuses, or there is no connection again and again."""
+    """Download ``url`` to ``target`` atomically; retry if the connection or the server fails.
+    Raise DataError if the server refuses, or if all attempts fail."""
     from pooch import HTTPDownloader
     from requests.exceptions import RequestException
 
@@ -91,8 +91,8 @@ def fetch(url: str, target: Path) -> None:
 
 
 def take(whole: Path, folder: ArchiveFolder, target: Path, file: Path) -> int:
-    """Move the recordings of a folder, and the README, out of the ``whole`` archive to ``target``;
-    return how many recordings there are. Raise DataError if they are other ones than expected."""
+    """Move a folder's recordings from the extracted archive ``whole`` to ``target``, with the
+    README; return their number. Raise DataError if they are not those expected."""
     inside = PurePosixPath("*", folder.source)
     found = {
         "/".join(path.relative_to(whole).parts[len(inside.parts) :]): path
@@ -118,7 +118,7 @@ def take(whole: Path, folder: ArchiveFolder, target: Path, file: Path) -> int:
 
 
 def digest(files: Mapping[str, Path]) -> str:
-    """Return the SHA-256 over a line ``name NUL sha256 LF`` for each file, sorted by name."""
+    """Return the SHA-256 of the lines ``name NUL sha256 LF`` of all files, sorted by name."""
     lines = (
         f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
         for name, path in sorted(files.items())

@@ -1,8 +1,8 @@
-"""Join recordings to groups, and assign each to the fold that tests it, by a protocol.
+"""Group recordings, and assign each to the fold that tests it, under a protocol.
 
-``clip`` splits pieces of recordings at random, as papers on these corpora do: pieces of one
-recording stand on both sides. ``recording`` keeps what was cut from one recording together,
-``baby`` also all recordings of one baby (or speaker, or whatever the corpus's groups are).
+``clip`` splits pieces of recordings at random, as papers on these corpora do, so that pieces of one
+recording are in both training and test set. ``recording`` keeps all pieces of a recording together.
+``baby`` keeps all recordings of a baby together (or of a speaker, or of any group of the corpus).
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item
 Folds = NDArray[np.int64]
 
 FOLDS = 5
-"""Of a cross-validation, unless another number is asked for."""
+"""Default number of folds of a cross-validation."""
 NEITHER = -2
-"""The fold of what is not learnt from, for it shares a group with a test part, and not tested."""
+"""Fold of items that are not tested, nor trained on, as they share a group with a test part."""
 
 PROTOCOLS: Mapping[str, Callable[[Item], str]] = {
     "clip": lambda item: f"{item.recording}#{item.piece}",
     "recording": lambda item: item.source,
     "baby": lambda item: item.group,
 }
-"""From the easiest to the hardest: what is equal for two clips that must not be split."""
+"""Protocol, from the easiest to the hardest -> group key: clips with equal keys stay together."""
 
 
 def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> None:
-    """Raise DataError, from ``what`` to ``remedy``, if fewer than two labels occur."""
+    """Raise DataError ("``what`` has ... ``remedy``") if fewer than two labels occur."""
     labels = sorted({item.label for item in items if item.label is not None})
     if len(labels) < 2:
         only = f"the label '{labels[0]}' alone" if labels else "no label"
@@ -53,14 +53,12 @@ def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> No
 
 
 def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
-    """Return the fold in which each item is tested, (items,); every class is spread as far as it
-    can be.
+    """Return the fold that tests each item, (items,), stratified by class.
 
-    Where the corpus's authors gave folds that keep groups together, ``recording`` and ``baby`` take
-    those, whatever the seed. Where they gave one test part, the rest has the fold
-    :data:`ONLY_LEARNT`, or :data:`NEITHER` if it belongs with something tested. Raise DataError if
-    there are fewer groups, or recordings of every label, than folds, or other official folds than
-    asked for.
+    ``recording`` and ``baby`` use official folds, which keep groups together, whatever the seed.
+    With one official test part, other items have the fold :data:`ONLY_LEARNT`, or :data:`NEITHER`
+    if they share a group with it. Raise DataError if there are fewer groups, or fewer recordings of
+    every label, than folds, or if official folds differ from ``folds``.
     """
     official = {item.fold for item in items}
     if protocol != "clip" and official and None not in official:
@@ -83,7 +81,7 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     labels = [item.label for item in items]
     fold_of = np.full(len(items), -1)
     try:
-        with warnings.catch_warnings():  # a rare label that some folds lack is no surprise
+        with warnings.catch_warnings():  # some folds may lack a rare label
             warnings.simplefilter("ignore", UserWarning)
             for fold, (_, test) in enumerate(splitter.split(labels, labels, keys)):
                 fold_of[test] = fold
@@ -95,12 +93,12 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
 
 
 def learnt_from(fold_of: Folds, fold: int) -> NDArray[np.int64]:
-    """Return the places of what a fold learns from."""
+    """Return the indices of a fold's training items."""
     return np.flatnonzero((fold_of != fold) & (fold_of != NEITHER))
 
 
 def has_test_part(items: Sequence[Item]) -> bool:
-    """Whether the corpus's authors told what to test, once and for all, and what to learn from."""
+    """Return whether the corpus's authors defined one fixed training and test part."""
     return {item.fold for item in items} >= {0, ONLY_LEARNT}
 
 
@@ -119,17 +117,17 @@ def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:
 
 @dataclass(frozen=True)
 class OuterFold:
-    """A fold of the cross-validation that is reported, whose tested part stays unseen."""
+    """An outer fold of a nested cross-validation, whose test part stays unused."""
 
     fold: int  # which, from 0
     folds: int  # of how many
     seed: int = 0  # of the split
 
     def training_part(self, units: Clips, protocol: str, inner: int) -> Clips:
-        """Return what the fold learns from.
+        """Return the outer fold's training items.
 
-        Official folds are permuted to ``inner`` new ones, so that what their authors kept together
-        stays together; what they never test is split anew.
+        Official folds are merged into ``inner`` new ones, so that their groups stay together. Items
+        that official folds never test are split anew.
         """
         fold_of = split(units.items, protocol, self.folds, self.seed)
         learnt = units.subset(learnt_from(fold_of, self.fold))
@@ -139,11 +137,11 @@ class OuterFold:
         return replace(learnt, items=items)
 
 
-Pair = tuple[int, int]  # places in a list of items
+Pair = tuple[int, int]  # indices into a list of items
 
 
 def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: float) -> list[Pair]:
-    """Pair neighbours in length within a label that differ by at most ``tolerance`` seconds."""
+    """Pair items of one label, adjacent in length, that differ by at most ``tolerance`` seconds."""
     alike = defaultdict(list)
     for i, item in enumerate(items):
         alike[item.label].append(i)
@@ -155,10 +153,10 @@ def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: fl
 
 
 def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
-    """Return the items, those that ``pairs`` link with one source and one group.
+    """Return the items with each connected component of ``pairs`` as one source and group.
 
-    Links pass on: where a goes with b and b with c, all three are one group. It is called after
-    its alphabetically first recording; a recording without a partner is a group of its own.
+    A group is named after its alphabetically first recording; an unpaired recording is a group of
+    its own.
     """
     links = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
     size = (len(items), len(items))
@@ -169,7 +167,7 @@ def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
     return tuple(replace(item, source=name, group=name) for item, name in pairs)
 
 
-# 80 ms windows every 40 ms: long enough that a shift by half a hop changes little.
+# 80 ms windows every 40 ms: long enough that a misalignment of half a hop has little effect.
 FRONT_END = FrontEndConfig(num_bands=32, num_filters=32, window=640, hop=320, fft=1024)
 THRESHOLD = 0.35  # similarity
 NEIGHBOURS = 300
@@ -182,7 +180,7 @@ Changes = NDArray[np.float32]  # (bands, frames - 1)
 
 
 def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
-    """Pair recordings, by place, that share at least half of the shorter one.
+    """Return index pairs of recordings that share at least half of the shorter one.
 
     Waveforms are (samples,) each, 8 kHz, band-limited and levelled by the standard front end.
     """
@@ -192,10 +190,10 @@ def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
     for wave in tqdm(waveforms, desc="Equal sounds, spectrograms", unit="clip", delay=1):
         with torch.inference_mode():
             spectrogram = front_end(wave.unsqueeze(0))[0].cpu().numpy()
-        # Without level and steady sound.
+        # Remove level and stationary sound.
         changes.append(np.diff(spectrogram - spectrogram.mean(axis=0), axis=1))
         statistics.append(np.r_[spectrogram.mean(axis=1), spectrogram.std(axis=1)])
-    # A closer look is worth what is near in the mean and the deviation of each band.
+    # Compare only nearest neighbours in the mean and standard deviation of each band.
     table = StandardScaler().fit_transform(np.stack(statistics))
     count = min(NEIGHBOURS, len(table) - 1)
     nearest = NearestNeighbors(n_neighbors=count).fit(table).kneighbors(return_distance=False)
@@ -210,7 +208,7 @@ def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
 
 
 def similarity(a: Changes, b: Changes) -> float:
-    """Return the largest normalised cross-correlation over shifts with enough in common."""
+    """Return the maximum normalised cross-correlation over shifts with enough overlap."""
     size = a.shape[1] + b.shape[1] - 1
     padded = fft.next_fast_len(size, real=True)
     spectra = fft.rfft(a, padded).conj() * fft.rfft(b, padded)
@@ -227,6 +225,6 @@ def similarity(a: Changes, b: Changes) -> float:
 
 
 def _energy(changes: Changes, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray:
-    """Of each stretch; never zero, for a stretch may be silent to the last digit."""
+    """Return the energy of each stretch, kept above zero for digital silence."""
     total = np.r_[0.0, np.square(changes, dtype=np.float64).sum(axis=0).cumsum()]
     return total[stop] - total[start] + 1e-6

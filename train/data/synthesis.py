@@ -1,9 +1,9 @@
-"""Infant cries from a source-filter model: examples and test material without a recorded child.
+"""Synthesise infant cries with a source-filter model, for examples and tests without real children.
 
-Pulses of the larynx and breath noise pass an infant's vocal tract into a small room. The kinds of
-phonation (voiced, dysphonated, hyperphonated) are those of Golub and Corwin (1985); the breathing
-cycle and its rhythmical and pain-like patterns follow Wolff (1969). The numbers are ours, set so
-that spectrum, melody and rhythm look like those of real cries. They say nothing about causes.
+Glottal pulses and breath noise pass through an infant's vocal tract into a small room. The kinds of
+phonation (voiced, dysphonated, hyperphonated) are those of Golub and Corwin (1985). The breathing
+cycle and its rhythmical and pain-like patterns follow Wolff (1969). The parameter values are ours,
+set so that spectrum, melody and rhythm resemble real cries; they do not model causes of crying.
 
     python -m train.data.synthesis --out assets/examples
 """
@@ -18,34 +18,34 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-RATE = 96_000  # Hz, of the model: at this rate the pulses' corners alias too weakly to be heard
+RATE = 96_000  # Hz, of the model: high enough to make the pulses' aliasing inaudible
 CONTROL_RATE = 1_000  # Hz, of the slow curves (pitch, loudness): resolves a 10 ms attack
 CURVES = ("f0", "voice", "breath", "rough", "halving", "mouth")  # Hz, then 0 to about 1
-BLOCK = RATE // 200  # samples (5 ms) during which the vocal tract stands still
-NOISE_FLOOR_DBFS = -62.0  # rms of the room's noise
+BLOCK = RATE // 200  # samples (5 ms) during which the vocal tract is constant
+NOISE_FLOOR_DBFS = -62.0  # RMS of the room noise
 EXAMPLE_RATE, EXAMPLE_SECONDS, EXAMPLE_SEED = 16_000, 6.5, 1
 
-Range = tuple[float, float]  # least and most
+Range = tuple[float, float]  # minimum and maximum
 Array = np.ndarray
 Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
 class CryStyle:
-    """How a cry sounds; the defaults are the rhythmical cry. A range is drawn from each time."""
+    """Parameters of a cry; defaults give the rhythmical cry. Ranges are sampled for each use."""
 
-    f0_hz: float = 500.0  # pitch at the top of an average expiration, Hz
-    melody_semitones: float = 6.0  # fall from that top to the end
+    f0_hz: float = 500.0  # peak pitch of an average expiration, Hz
+    melody_semitones: float = 6.0  # fall from that peak to the end
     expiration_s: Range = (0.85, 1.15)  # voiced, s
     pause_s: Range = (0.06, 0.12)  # silence after it (breath held), s
     inspiration_s: Range = (0.14, 0.24)  # audible, s
     rest_s: Range = (0.1, 0.2)  # silence before the next expiration, s
     attack_s: Range = (0.05, 0.09)  # from silence to full loudness, s
     level_dbfs: float = -6.0  # peak of a clip, dB relative to full scale, at most 0
-    irregularity: float = 1.0  # how much expirations differ: 1 is 2 dB and 0.7 semitones
-    jitter: float = 0.006  # standard deviation of a period, as a fraction; shimmer is 6 times it
+    irregularity: float = 1.0  # variation between expirations: 1 is 2 dB and 0.7 semitones
+    jitter: float = 0.006  # relative standard deviation of a period; shimmer is 6 times as much
     vibrato_hz: float = 6.0  # rate of the slow tremor, Hz
-    open_quotient: float = 0.6  # part of a period with the glottis open; more is softer and duller
+    open_quotient: float = 0.6  # share of a period with open glottis; more is softer and duller
     breath: float = 0.05  # noise during voicing, relative to the voice
     rough_probability: float = 0.3  # of a dysphonated stretch in an expiration
     leap_probability: float = 0.0  # of a hyperphonated stretch, four semitones higher
@@ -55,7 +55,7 @@ class CryStyle:
     bandwidths_hz: tuple[float, float, float] = (350.0, 400.0, 500.0)
 
     def of_baby(self, seed: int) -> CryStyle:
-        """Return this style in the voice of one baby (a seed), which is the same in every style."""
+        """Return this style in the voice of one baby, given by a seed, for any style."""
         draws = np.clip(np.random.default_rng([seed, 0xBABE]).standard_normal(4), -2, 2)
         pitch, tract, jitter, tremor = np.exp(draws * (0.1, 0.06, 0.3, 0.1)).tolist()
         formants = tuple(hz * tract for hz in self.formants_hz)
@@ -78,7 +78,7 @@ STYLES = {"rhythmic": CryStyle(), "high_pitched": _HIGH_PITCHED, "whimper": _WHI
 
 @dataclass(frozen=True)
 class SyntheticCry:
-    """A synthetic cry and the truth about it."""
+    """A synthetic cry with its true expiration onsets."""
 
     waveform: Array  # (samples,) float32, peak at the style's level
     onsets: Array  # (expirations,) float64, start of each expiration, s
@@ -87,7 +87,7 @@ class SyntheticCry:
 def synthesise(
     style: str | CryStyle, seconds: float, sample_rate: int = 16_000, seed: int = 0
 ) -> SyntheticCry:
-    """Make a cry of round(seconds * sample_rate) samples; a seed is one cry, at any rate (Hz)."""
+    """Synthesise round(seconds * sample_rate) samples; a seed is one cry, at any rate (Hz)."""
     style = STYLES[style] if isinstance(style, str) else style
     rng = np.random.default_rng(seed)
     curves, onsets = _plan(style, seconds, rng)
@@ -97,7 +97,7 @@ def synthesise(
 
 
 def _plan(style: CryStyle, seconds: float, rng: Rng) -> tuple[Array, ...]:
-    """Breathe until the clip is full: muscles, a structured array (steps,), and onsets in s."""
+    """Plan breaths for a clip; return curves, a structured array (steps,), and onsets in s."""
     curves = np.zeros(int(np.ceil(seconds * CONTROL_RATE)) + 1, [(name, float) for name in CURVES])
     curves["f0"], curves["mouth"] = style.f0_hz, style.mouth[0]
     now, onsets = min(rng.uniform(0.2, 0.4), seconds / 4), []
@@ -109,7 +109,7 @@ def _plan(style: CryStyle, seconds: float, rng: Rng) -> tuple[Array, ...]:
 
 
 def _breathe_out(curves: Array, style: CryStyle, start: float, rng: Rng) -> float:
-    """Write one expiration at a time in seconds; returns its length in seconds."""
+    """Write one expiration from ``start`` (s) into the curves; return its length in seconds."""
     length = rng.uniform(*style.expiration_s)
     t = np.arange(int(length * CONTROL_RATE)) / CONTROL_RATE
     u = t / length
@@ -121,7 +121,7 @@ def _breathe_out(curves: Array, style: CryStyle, start: float, rng: Rng) -> floa
     loud = gain * rise * fall * (1 + 4 * tremor)
     rough = _stretch(u, style.rough_probability, 0.12, rng)
     halving = _stretch(u, 0.15, 0.05, rng)
-    # Air still flows while the voice fades: breathier towards the end, and where it is rough.
+    # Air still flows while the voice fades, so it is breathier near the end and where rough.
     breath = (style.breath * (1 + u) + 0.5 * rough) * loud**0.7
     mouth = style.mouth[0] + np.ptp(style.mouth) * np.sin(np.pi * u**0.7) ** 0.6
     f0, voice = style.f0_hz * 2 ** (semitones / 12) * (1 + tremor), loud * (1 - 0.4 * rough)
@@ -131,7 +131,7 @@ def _breathe_out(curves: Array, style: CryStyle, start: float, rng: Rng) -> floa
 
 
 def _breathe_in(curves: Array, style: CryStyle, start: float, rng: Rng) -> float:
-    """Write one inspiration, noise over a faint gasp; returns its length in seconds."""
+    """Write one inspiration, noise with a faint voiced gasp; return its length in seconds."""
     length = rng.uniform(*style.inspiration_s)
     u = np.linspace(0, 1, int(length * CONTROL_RATE))
     breath = rng.uniform(0.12, 0.2) * np.sin(np.pi * u) ** 2
@@ -141,7 +141,7 @@ def _breathe_in(curves: Array, style: CryStyle, start: float, rng: Rng) -> float
 
 
 def _write(curves: Array, start: float, **values: Array) -> None:
-    """Put values into the named curves; what lies behind the end of the clip is dropped."""
+    """Write values into the named curves; drop those past the end of the clip."""
     first = round(start * CONTROL_RATE)
     for name, course in values.items():
         part = curves[name][first : first + len(course)]
@@ -149,7 +149,7 @@ def _write(curves: Array, start: float, **values: Array) -> None:
 
 
 def _melody(u: Array, style: CryStyle, rng: Rng) -> Array:
-    """Rise and fall in semitones over the course u (0 to 1) of an expiration."""
+    """Return the pitch contour in semitones over the course u (0 to 1) of an expiration."""
     top = rng.uniform(0.2, 0.45)
     heights = np.array([-0.8, -0.2, 0, -0.35, -1]) + 0.1 * rng.standard_normal(5)
     smooth = np.hanning(len(u) // 10 | 1)
@@ -161,14 +161,14 @@ def _melody(u: Array, style: CryStyle, rng: Rng) -> Array:
 
 
 def _stretch(u: Array, chance: float, edge: float, rng: Rng) -> Array:
-    """1 in a stretch of the course u with ramps at its edges, 0 elsewhere; by chance, or all 0."""
+    """Return 1 in a random stretch of u, with ramps, and 0 elsewhere; all 0 unless by chance."""
     happens, begin = rng.random() < chance, rng.uniform(0.15, 0.6)
     end = begin + rng.uniform(0.2, 0.4)
     return happens * np.clip(np.minimum(u - begin, end - u) / edge, 0, 1)
 
 
 def _excitation(curves: Array, style: CryStyle, rng: Rng) -> Array:
-    """Pulses and breath noise (samples,) at RATE, the radiation of the lips included."""
+    """Return glottal pulses and breath noise (samples,) at RATE, including lip radiation."""
     steps = np.arange((len(curves) - 1) * RATE // CONTROL_RATE) * (CONTROL_RATE / RATE)
     grid = np.arange(len(curves))
     f0, voice, breath, rough, halving = (np.interp(steps, grid, curves[c]) for c in CURVES[:5])
@@ -178,16 +178,16 @@ def _excitation(curves: Array, style: CryStyle, rng: Rng) -> Array:
     period = phase.astype(int)
     height = 1 + (6 * style.jitter + 0.3 * rough) * draws[1, period] - 0.6 * halving * (period % 2)
     flow = _glottal_pulse(phase % 1, style.open_quotient) * height
-    # Radiation differentiates; per period instead of per second, so that high is not loud.
+    # Lip radiation differentiates; scaled by period, so that loudness does not grow with pitch.
     pulses = np.diff(flow, prepend=0.0) * RATE / f0 * voice
-    cutoff = 12_000 * (0.6 / style.open_quotient) ** 4  # Hz; a soft voice is dull
+    cutoff = 12_000 * (0.6 / style.open_quotient) ** 4  # Hz; a soft voice has less treble
     pulses = signal.lfilter(*signal.butter(1, cutoff, fs=RATE), pulses)
     noise = signal.lfilter(*signal.butter(1, 9_000, fs=RATE), rng.standard_normal(len(steps)))
     return pulses + 3 * breath * noise * (0.5 + flow)
 
 
 def _glottal_pulse(phase: Array, open_quotient: float) -> Array:
-    """Trigonometric pulse of Rosenberg (1971): flow (0 to 1) at a phase (0 to 1) of the period."""
+    """Return the glottal flow (0 to 1) at a phase (0 to 1): trigonometric pulse, Rosenberg 1971."""
     opening, closing = 0.8 * open_quotient, 0.2 * open_quotient
     rise = 0.5 - 0.5 * np.cos(np.pi * phase / opening)
     fall = np.cos(np.pi / 2 * (phase - opening) / closing)
@@ -195,7 +195,7 @@ def _glottal_pulse(phase: Array, open_quotient: float) -> Array:
 
 
 def _vocal_tract(source: Array, mouth: Array, style: CryStyle) -> Array:
-    """Pass the source (samples,) through formants that follow the opening of the mouth."""
+    """Filter the source (samples,) with formants that follow the mouth opening."""
     out, state = np.empty_like(source), np.zeros((14, 2))
     for begin in range(0, len(source), BLOCK):
         sections = _formants(style, mouth[begin * CONTROL_RATE // RATE])
@@ -206,7 +206,7 @@ def _vocal_tract(source: Array, mouth: Array, style: CryStyle) -> Array:
 
 
 def _formants(style: CryStyle, opening: float) -> Array:
-    """14 resonators (14, 6), gain 1 at 0 Hz; those above the third keep the treble from sinking."""
+    """Return 14 resonators (14, 6), gain 1 at 0 Hz; those above the third preserve the treble."""
     first, second, third = style.formants_hz
     higher = third + (third - first) / 2 * np.arange(1, 12)
     hz = np.r_[first * (0.4 + 0.6 * opening), second * (0.85 + 0.15 * opening), third, higher]
@@ -217,7 +217,7 @@ def _formants(style: CryStyle, opening: float) -> Array:
 
 
 def _in_a_room(dry: Array, floor_db: float, rng: Rng) -> Array:
-    """Add echoes that lose 60 dB in 0.3 s, and noise at floor_db relative to the peak; at RATE."""
+    """Add reverberation (60 dB in 0.3 s) and noise at floor_db relative to the peak, at RATE."""
     t = np.arange(int(0.35 * RATE)) / RATE
     echoes = rng.standard_normal(len(t)) * 10 ** (-3 * t / 0.3) * (t > 0.004)
     echoes = signal.lfilter(*signal.butter(1, 3_500, fs=RATE), echoes)
@@ -229,20 +229,20 @@ def _in_a_room(dry: Array, floor_db: float, rng: Rng) -> Array:
 def _to_rate(wave: Array, seconds: float, sample_rate: int, peak_dbfs: float) -> Array:
     """Resample from RATE to (round(seconds * sample_rate),) float32 with the given peak."""
     common = gcd(sample_rate, RATE)
-    wave = np.pad(wave, (0, RATE // 10), mode="edge")  # feeds the filter behind the last sample
+    wave = np.pad(wave, (0, RATE // 10), mode="edge")  # filter input past the last sample
     out = signal.resample_poly(wave, sample_rate // common, RATE // common)
     out = out[: round(seconds * sample_rate)]
     return (out * (10 ** (peak_dbfs / 20) / np.abs(out).max())).astype(np.float32)
 
 
 def _door_chime(seconds: float) -> Array:
-    """Two struck tones and two knocks on wood, (samples,) at EXAMPLE_RATE: no cry at all."""
+    """Synthesise a non-cry: two struck tones and two knocks on wood, (samples,) at EXAMPLE_RATE."""
     t = np.arange(int(seconds * RATE)) / RATE
     dry = np.zeros_like(t)
     events = ((0.3, 659.3, 2.5), (1.1, 523.3, 2.0), (3.6, 170.0, 38.0), (3.95, 170.0, 38.0))
     for start, pitch, decay in events:  # s, Hz, 1/s
         u = np.maximum(t - start, 0)
-        for order, ratio in enumerate((1, 2.76, 5.4)):  # as a struck bar vibrates
+        for order, ratio in enumerate((1, 2.76, 5.4)):  # modes of a struck bar
             ring = np.exp(-decay * (1 + order) * u) * np.sin(2 * np.pi * pitch * ratio * u)
             dry += 0.4**order * ring * np.minimum(u / 0.002, 1)
     wet = _in_a_room(dry, NOISE_FLOOR_DBFS, np.random.default_rng(0))
@@ -250,8 +250,8 @@ def _door_chime(seconds: float) -> Array:
 
 
 def write_examples(folder: str | Path) -> list[Path]:
-    """Write the page's clips (16 kHz, 16 bit, mono, peak -3 dBFS): the same bytes every time."""
-    import soundfile  # here only, so that the rest needs no more than numpy and scipy
+    """Write the page's clips (16 kHz, 16 bit, mono, peak -3 dBFS), the same bytes every time."""
+    import soundfile  # imported here, so that the rest needs only numpy and scipy
 
     recipe = (EXAMPLE_SECONDS, EXAMPLE_RATE, EXAMPLE_SEED)
     clips = {name: synthesise(name, *recipe).waveform for name in STYLES}
@@ -267,26 +267,26 @@ def write_examples(folder: str | Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CryKind:
-    """Least and most of what differs between recordings; each sets CryStyle's field of its name.
+    """Ranges of the parameters that vary between recordings; each sets its namesake in CryStyle.
 
-    The defaults are what a kind does not care about: they vary as well.
+    The defaults are for parameters that do not define the kind; these vary as well.
     """
 
     f0_hz: Range = (380, 620)
     melody_semitones: Range = (3, 8)
-    expiration_s: Range = (0.5, 1.3)  # the average one; a single one differs from it by up to 30 %
+    expiration_s: Range = (0.5, 1.3)  # recording mean; expirations vary around it by up to 30 %
     rest_s: Range = (0.1, 0.5)  # likewise
     open_quotient: Range = (0.52, 0.72)
     breath: Range = (0.03, 0.2)
     rough_probability: Range = (0.1, 0.6)
     nasality: Range = (0, 0.4)
-    mouth: Range = (0.75, 1.05)  # opened widest; half as much at the ends
+    mouth: Range = (0.75, 1.05)  # widest opening; half as much at the ends
 
     def draw(self, baby: int, recording: int) -> CryStyle:
-        """Return the style of one recording (a seed) of one baby (a seed), in that baby's voice.
+        """Draw the style of one recording of one baby, both given by seeds, in that baby's voice.
 
-        A value lies in its range where the mean of two uniform draws puts it: one of the baby,
-        which all its recordings share, and one of the recording. So the middle is likeliest.
+        Each value's position in its range is the mean of two uniform draws: one per baby, shared by
+        all its recordings, and one per recording. So the middle of a range is most likely.
         """
         names = [field.name for field in fields(self)]
         low, high = np.array([getattr(self, name) for name in names], float).T

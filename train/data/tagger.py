@@ -1,8 +1,8 @@
-"""Tag sounds with YAMNet, a public tagger of 521 AudioSet classes: the detector's teacher.
+"""Tag sounds with YAMNet, a public tagger of 521 AudioSet classes and the detector's teacher.
 
-It runs where the detector is fitted (``ai-edge-litert``, requirements-dev.txt); neither it nor its
-weights are part of the product. Source: Hershey et al., "CNN Architectures for Large-Scale Audio
-Classification", ICASSP 2017; the file is that of TensorFlow Hub, Apache-2.0.
+It is needed only to train the detector (``ai-edge-litert``, requirements-dev.txt); neither it nor
+its weights are part of the product. Source: Hershey et al., "CNN Architectures for Large-Scale
+Audio Classification", ICASSP 2017; weights from TensorFlow Hub, Apache-2.0.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "tool": ("Tools", "Power tool", "Chainsaw"),
     "silence": ("Silence",),
 }  # fmt: skip
-"""What the detector learns to tell apart: name -> classes, of which the likeliest counts."""
+"""The detector's soft targets: group -> classes, the most probable of which gives its value."""
 
 
 class Tagger:
-    """YAMNet as TensorFlow Lite runs it, out of a folder; raise DataError if a part is missing."""
+    """YAMNet in TensorFlow Lite, loaded from a folder; raise DataError if a file is missing."""
 
     step = STEP / RATE
 
@@ -89,7 +89,7 @@ class Tagger:
             self.names = [row["display_name"] for row in csv.DictReader(file)]
 
     def __call__(self, wave: Tensor, rate: int) -> Tensor:
-        """Return (windows, 521) probabilities of (samples,), a window every :data:`STEP`."""
+        """Return class probabilities (windows, 521) of (samples,), a window every :data:`STEP`."""
         sound = resample(wave / wave.abs().max().clamp_min(1e-6), rate, RATE, 16).numpy()
         count = max(1, -(-(len(sound) - WINDOW) // STEP) + 1)
         sound = np.pad(sound, (0, max(0, (count - 1) * STEP + WINDOW - len(sound))))
@@ -102,11 +102,11 @@ class Tagger:
         return torch.from_numpy(np.stack(answers))
 
     def cries(self, wave: Tensor, rate: int) -> Tensor:
-        """Return (windows,) probabilities of a baby's cry in (samples,)."""
+        """Return probabilities (windows,) of a baby's cry in (samples,)."""
         return self(wave, rate)[:, self.names.index(CRY)]
 
     def grouped(self, wave: Tensor, rate: int) -> Tensor:
-        """Return (windows, groups): of each of :data:`GROUPS` the likeliest class."""
+        """Return (windows, groups): the highest class probability in each of :data:`GROUPS`."""
         answers = self(wave, rate)
         columns = [[self.names.index(name) for name in group] for group in GROUPS.values()]
         return torch.stack([answers[:, own].amax(1) for own in columns], 1)
@@ -119,9 +119,9 @@ def tag(
     tagger: Tagger,
     cache: Path,
 ) -> Sequence[Tensor]:
-    """Return (windows, groups) for each clip, from a file in ``cache`` if they are known.
+    """Return tags (windows, groups) for each clip, from a file in ``cache`` if it exists.
 
-    The tagger hears the recording in its whole band, from where the prepared clip begins.
+    The tagger gets the original full-band recording, aligned with the prepared clip.
     """
     groups = zlib.crc32(repr(GROUPS).encode())
     path = cache / f"{NAME}-{clips.fingerprint()}-{groups:08x}.safetensors"

@@ -277,7 +277,7 @@ def pooled(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def run_study(checkpoint: Path, root: Path, out: Path, parents: int) -> Mapping[str, Any]:
-    """Run the study, at most half an hour on one core, and write ``results/personal/study.json``."""
+    """Run the study, half an hour on one core at most; write ``results/personal/study.json``."""
     silent = CryClassifier.from_pretrained(checkpoint, detector=False)
     diaries = synthetic_babies(silent)
     covariance = covariance_within(diaries)

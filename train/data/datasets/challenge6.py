@@ -1,18 +1,18 @@
 """Read the six-class corpus of the paper: 918 labelled recordings of 7 to 33 s, 220 cuts, a table.
 
-Its names tell no baby, and its recordings appear to be halves of longer ones: each has a
-partner of the same label and the same length. On the published lengths, chaining those that
-differ by at most 0.7 ms gives 426 groups, none of which has a single member. So groups come from
-length and sound; they keep the halves of a recording together, not all recordings of a baby.
+File names do not identify babies. Recordings appear to be halves of longer ones: each has a partner
+of the same label and length. Chaining published lengths that differ by at most 0.7 ms gives 426
+groups, none with a single member. So groups come from length and sound. They keep the halves of a
+recording together, but not all recordings of a baby.
 
-The cuts are of 6 s at 16 kHz and have five of the labels, "hungry" is not among them. Their table
-says from which recording each was probably cut (the nearest in the 26 public features) and puts
-cuts whose recordings have one length into one group.
+The cuts are 6 s long at 16 kHz and have five of the labels, without "hungry". Their table says
+which recording each was probably cut from (the nearest in the 26 public features), and groups cuts
+whose recordings have the same length.
 
 ``challenge6-features`` are 26 features of all 918, ``challenge6-features-16khz`` of the 720 whose
-length is a whole number of samples at 16 kHz, from which it is inferred that they were recorded at
-that rate. The rate goes with the label, so what is learnt from both rates is partly the rate: a
-model for other people's recordings is fitted on the second.
+length is a whole number of samples at 16 kHz, presumably their original sample rate. The rate
+correlates with the label, so a model trained on both rates learns partly the rate: a model for
+other people's recordings is trained on the second table.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ RATES = (16_000, 44_100)  # Hz, of the corpus's recordings
 def read(root: Path) -> Corpus:
     """List the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
 
-    Every recording is its own source and group: :func:`regroup` finds better ones. The test set
-    beside ``train`` is not read, for it has no labels. Hidden files are ignored. Raise DataError if
-    there are none of some label, if both folders hold some, or if one is named otherwise.
+    Every recording is its own source and group; :func:`regroup` finds better ones. The unlabelled
+    test set next to ``train`` is not read. Hidden files are ignored. Raise DataError if a label has
+    no recordings, if both folders have some, or if a file has another name.
     """
     folder = _training_set(root)
     items = tuple(_item(path, label) for label in LABELS for path in _recordings(folder / label))
@@ -60,7 +60,7 @@ def read(root: Path) -> Corpus:
 
 
 def _training_set(root: Path) -> Path:
-    """Return the folder that holds those of the labels."""
+    """Return the folder that contains the label folders; raise DataError if none or two do."""
     below, direct = root / NAME / "train", root / "train"
     found = [f for f in (below, direct) if any((f / label).is_dir() for label in LABELS)]
     if not found:
@@ -91,12 +91,12 @@ def _item(path: Path, label: str) -> Item:
             f"{path} is not named as the challenge names its recordings ({label}_<n>.wav); give "
             "it its name back or take it away."
         )
-    name = path.name.removesuffix(".wav")  # one in capitals stays, so that no two are the same
+    name = path.name.removesuffix(".wav")  # keeps ".WAV", so that names stay unique
     return Item(path, label, name, name, name)
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
-    """Return the items, with what has the same length or the same sound as one source and group."""
+    """Return the items, joining those of equal length or equal sound into one source and group."""
     lengths = equal_lengths(clips.items, clips.seconds, SAME_LENGTH)
     return join(clips.items, [*lengths, *near_duplicates(clips.waveforms)])
 
@@ -104,8 +104,8 @@ def regroup(clips: Clips) -> tuple[Item, ...]:
 def read_cuts(root: Path) -> Corpus:
     """List the recordings that ``root/challenge6_cuts/groups.csv`` names.
 
-    Each has the table's group for its source too: :func:`regroup_cuts` joins equal sounds to it.
-    Raise DataError if the table or a recording that it names is missing, or a label is unknown.
+    The table's group is also the source; :func:`regroup_cuts` adds equal sounds to it. Raise
+    DataError if the table or a recording that it names is missing, or if a label is unknown.
     """
     folder = root / CUTS
     rows = _read(folder / CUTS_TABLE, ("file", "label", "group"), f"{CUTS} with this table")
@@ -123,17 +123,17 @@ def read_cuts(root: Path) -> Corpus:
 
 
 def regroup_cuts(clips: Clips) -> tuple[Item, ...]:
-    """Return the items: a group of the table, and what sounds the same, is one source and group."""
+    """Return the items, joining groups of the table and equal sounds into one source and group."""
     pairs = combinations(range(len(clips.items)), 2)
     table = [(i, j) for i, j in pairs if clips.items[i].group == clips.items[j].group]
     return join(clips.items, [*table, *near_duplicates(clips.waveforms)])
 
 
 def read_features(root: Path, name: str) -> Prepared:
-    """Read one of :data:`TABLES`, its halves of one recording grouped by equal length.
+    """Read one of :data:`TABLES`, with halves of a recording grouped by equal length.
 
-    ``root/challenge6/train_features.csv`` has the features, ``durations.csv`` beside it the lengths
-    in seconds to the sample. Raise DataError if one is missing, or is not as it was published.
+    ``root/challenge6/train_features.csv`` has the features, ``durations.csv`` next to it the
+    sample-exact lengths in seconds. Raise DataError if one is missing or malformed.
     """
     folder = root / NAME
     what = "the challenge's train_features.csv, and the recordings' lengths as durations.csv,"
@@ -159,7 +159,7 @@ def read_features(root: Path, name: str) -> Prepared:
 
 
 def _read(path: Path, columns: tuple[str, ...], what: str) -> pd.DataFrame:
-    """Read a table whose first column names each recording once; ``what`` to put where if none."""
+    """Read and check a table, whose first column has unique names; ``what`` is for messages."""
     if not path.is_file():
         raise DataError(
             f"There is no {path.name} in {path.parent}. Put {what} there, or name another folder "
@@ -180,7 +180,7 @@ def _read(path: Path, columns: tuple[str, ...], what: str) -> pd.DataFrame:
 
 
 def rate_of(seconds: float) -> int:
-    """Return the Hz at which a length is a whole number of samples; raise DataError if none."""
+    """Return the rate in Hz at which a length is a whole number of samples, or raise DataError."""
     for rate in RATES:
         if abs(seconds * rate - round(seconds * rate)) < 1e-3:
             return rate

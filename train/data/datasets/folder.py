@@ -1,7 +1,7 @@
-"""Read anyone's own recordings: the data root is the corpus, and its folders are the labels.
+"""Read a user's own recordings: the data root is the corpus, and its folders are the labels.
 
-The layouts of the Hub's audio folders are read too: a split (``train/<label>``, ``test/<label>``)
-and ``metadata.csv``.
+The layouts of the Hub's audio folders are supported too: a split (``train/<label>``,
+``test/<label>``) and ``metadata.csv``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ GROUPS = "groups.csv"
 TABLES = (GROUPS, "metadata.csv")
 SYSTEM_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
-BETWEEN = ("data/", "audio/")  # a folder that the labels may lie in
+BETWEEN = ("data/", "audio/")  # possible parents of the label folders
 SPLITS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "eval", "evaluation"), "test"),
 }
-"""Names of folders of a split, as the Hub's audio folders have them."""
+"""Folder names of a split -> its part, as in the Hub's audio folders."""
 FILE_COLUMNS = ("file", "file_name")
 DELIMITERS = (",", ";", "\t", "|")  # semicolons where the comma is the decimal mark
 Tables = Mapping[str, tuple[Path, pd.DataFrame]]
@@ -43,15 +43,14 @@ Tables = Mapping[str, tuple[Path, pd.DataFrame]]
 
 
 def read(root: Path) -> Corpus:
-    """List the recordings under ``root/<label>``, however deep, and their groups.
+    """List the recordings under ``root/<label>``, at any depth, and their groups.
 
-    A recording that lies directly in ``root`` is unlabelled. Folders that are called train,
-    validation or test are a split if they lie alone in ``root``, or in a single folder there; the
-    labels lie in them. ``metadata.csv`` (``file_name``, and ``label`` or ``group``) in any folder
-    names the labels and groups of what lies below; ``groups.csv`` (``file``, ``group``) the groups
-    alone. Without groups each recording starts as one of its own, and :func:`regroup` joins those
-    that sound the same. Raise DataError if there are no recordings, or if a table is unreadable or
-    does not name each of them exactly once.
+    A recording directly in ``root`` is unlabelled. Folders named train, validation or test are a
+    split, with label folders inside, if they are the only folders in ``root`` or in a single folder
+    there. ``metadata.csv`` (``file_name``, ``label`` or ``group``) in any folder gives labels and
+    groups of all recordings below; ``groups.csv`` (``file``, ``group``) only groups. Without groups
+    each recording is its own group, and :func:`regroup` joins equal sounds. Raise DataError if
+    there are no recordings, or if a table is unreadable or does not name each exactly once.
     """
     root = root.resolve()
     recordings, files, notes = find(root)
@@ -77,15 +76,12 @@ def read(root: Path) -> Corpus:
     items = [replace(item, fold=fold) for item, fold in pairs]
     kinds = tuple(sorted({item.label for item in items if item.label is not None}))
     notes += _notes(layout, kinds, from_tables=bool(labels))
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "data"  # in names of files
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "data"  # for file names
     return Corpus(f"{NAME}-{safe}", kinds, tuple(items), LICENCE, tuple(notes))
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
-    """Return the items, with what sounds the same as one source.
-
-    It is one group too, unless a table gave the groups.
-    """
+    """Return the items with equal sounds as one source, and one group unless a table has groups."""
     joined = join(clips.items, near_duplicates(clips.waveforms))
     if all(item.group == item.recording for item in clips.items):
         return joined
@@ -94,10 +90,10 @@ def regroup(clips: Clips) -> tuple[Item, ...]:
 
 
 def find(root: Path) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
-    """List recordings and tables, name -> file, and say what was passed over.
+    """Return recordings and tables, name -> file, and notes on skipped files.
 
-    A name is the path below the root, with composed accents. Links are followed, but not to a
-    folder that they lie in; hidden files and folders are ignored.
+    A name is the path below ``root``, with composed accents. Links are followed, except to a folder
+    that contains them; hidden files and folders are ignored.
     """
     closed: list[OSError] = []
     folders, others = [], Counter()
@@ -118,7 +114,7 @@ def find(root: Path) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
     notes = [f"Passed over: {_name(Path(e.filename), root)} cannot be opened." for e in closed]
     recordings, tables, taken = {}, {}, set(names.values())
     for path, own in sorted(names.items()):
-        # Where two files differ in nothing else, each keeps its own way to write accents.
+        # Keep decomposed accents if the composed name belongs to another file.
         name = own if composed(own) in taken else composed(own)
         if path.name.lower() in TABLES:
             tables[name] = path
@@ -145,7 +141,7 @@ def _few(names: Sequence[str], most: int = 1) -> str:
 
 
 def _name(path: Path, root: Path) -> str:
-    """Return the path below ``root`` as text, also where an old archive left other bytes in it."""
+    """Return the path below ``root`` as text; bytes that are not UTF-8 are read as cp1252."""
     raw = os.fsencode(path.relative_to(root).as_posix())
     try:
         return raw.decode()
@@ -155,24 +151,24 @@ def _name(path: Path, root: Path) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the folders are read."""
+    """The interpretation of the folders."""
 
-    base: str  # the folder that they lie in, with a slash at its end, or nothing
+    base: str  # their parent folder, with a trailing slash, or ""
     # folder -> "train", "validation" or "test"; empty if the folders are labels
     splits: Mapping[str, str]
 
     def place(self, name: str) -> tuple[str | None, str | None]:
-        """Return the part of the split that a recording is in, and its label by its folder."""
+        """Return a recording's part of the split and its label, both from its folders."""
         folders = name.removeprefix(self.base).split("/")[:-1]
         part = self.splits[folders.pop(0)] if self.splits and folders else None
         return part, composed(folders[0]) if folders else None
 
 
 def layout_of(names: Iterable[str]) -> Layout:
-    """Tell a split from labels: no other folder lies beside those of a split.
+    """Determine whether folders are a split or labels; a split has no other folders next to it.
 
-    Both may lie in a folder that has nothing beside it, labels only if that is called data. Raise
-    DataError if other folders lie beside those of a split.
+    Both may lie in a single parent folder, but labels only if its name ends in data or audio. Raise
+    DataError if other folders lie next to two or more parts of a split.
     """
     base, below, names = "", "", list(names)
     while True:
@@ -195,16 +191,17 @@ def layout_of(names: Iterable[str]) -> Layout:
 
 
 def part_of(folder: str) -> str | None:
-    """Return the part of a split that a folder is called after: "train" for Train, my-train."""
+    """Return the part of a split that a folder's name contains: "train" for Train or my-train."""
     words = re.split(r"[\W\d_]+", folder.casefold())
     parts = {SPLITS[word] for word in words if word in SPLITS}
     return parts.pop() if len(parts) == 1 else None
 
 
 def _told(tables: Tables, recordings: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return recording -> label (empty for none) and recording -> group, by all tables.
+    """Return recording -> label ("" if none) and recording -> group, from all tables.
 
-    Tables with labels must list all that lies below them, those with groups together everything.
+    Raise DataError unless tables with labels list all recordings below them, tables with groups
+    together list all, and none is unknown or repeated.
     """
     names = Names(recordings)
     told: dict[str, dict[str, str]] = {"label": {}, "group": {}}
@@ -230,12 +227,12 @@ def _told(tables: Tables, recordings: Iterable[str]) -> tuple[dict[str, str], di
 
 
 def _below(table: str) -> str:
-    """Return the folder of a table, with a slash at its end, or nothing."""
+    """Return the folder of a table, with a trailing slash, or ""."""
     return table[: table.rfind("/") + 1]
 
 
 def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | None]:
-    """Return fold 0 for what the split tests: its test part, or else its validation part."""
+    """Return fold 0 for the test part, or else the validation part; ONLY_LEARNT for the rest."""
     there = {part for item, part in zip(items, parts, strict=True) if item.label is not None}
     tested = next((part for part in ("test", "validation") if part in there), None)
     if tested is None or len(there - {None}) < 2:
@@ -247,7 +244,7 @@ def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | Non
 
 
 def _notes(layout: Layout, labels: Sequence[str], from_tables: bool) -> Iterator[str]:
-    """Yield sentences about what was read otherwise than somebody may expect."""
+    """Yield notes on interpretations that the user may not expect."""
     if layout.splits:
         yield f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}."
         if not labels:
@@ -260,9 +257,9 @@ def _notes(layout: Layout, labels: Sequence[str], from_tables: bool) -> Iterator
 def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     """Read a table of files in UTF-8 or UTF-16: ``file`` or ``file_name``, and other columns.
 
-    Commas, semicolons, tabs and bars may divide columns. Columns are in lower case, that of the
-    files is ``file``; cells have no outer blanks, empty rows are left out, the index is the line.
-    Raise DataError if it is not a table, or a needed column is missing.
+    Delimiters are commas, semicolons, tabs or bars. In the result, column names are lower-case, the
+    file column is ``file``, cells are stripped, empty rows are dropped, and the index is the line
+    number. Raise DataError if it is not a table, or a needed column is missing.
     """
     try:
         data = path.read_bytes()
@@ -302,7 +299,7 @@ def _parse(text: str, needed: set[str]) -> pd.DataFrame:
 
 
 class Names:
-    """Looks up the recordings that a table names."""
+    """Finds the recordings that a table names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = set(names)
@@ -311,18 +308,18 @@ class Names:
             self.alike[plain(name)].append(name)
 
     def find(self, below: str, file: str) -> str | None:
-        """Return the recording that is called so, or the only one that is but for case and blanks,
-        below a folder (with a slash at its end, or nothing); Windows may have written the name."""
+        """Return the recording of this name below a folder (with a trailing slash, or ""), or else
+        the only one that matches without case and blanks. Windows paths are accepted."""
         name = below + composed(PureWindowsPath(file).as_posix())
         alike = self.alike.get(plain(name), [])
         return name if name in self.names else alike[0] if len(alike) == 1 else None
 
 
 def composed(text: str) -> str:
-    """Return the text with each accent and its letter as one character, as most systems do."""
+    """Return the text in Unicode NFC: each accented letter as one character, as is usual."""
     return unicodedata.normalize("NFC", text)
 
 
 def plain(text: str) -> str:
-    """Return what is left without case, blanks and ways to write the same character."""
+    """Return a key for comparing names: case-folded, without blanks, in Unicode NFKC."""
     return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text).casefold())

@@ -1,9 +1,9 @@
-"""Sounds that are no cries, under free licences, out of Debian's packages.
+"""Fetch and read non-cry sounds under free licences from Debian packages.
 
-Spoken words in thirty languages, animals, engines, games, drums and songs as their packages hold
-them, and the instruments of the General MIDI soundfont as FluidSynth plays them: bells, choirs,
-whistles, strings. :func:`write` fetches all of it; nothing of it is passed on with the product. The
-copyright file of each package, kept beside its sounds, names author and licence of each.
+They are spoken words in thirty languages, animals, engines, games, drums and songs from packages,
+and instruments of the General MIDI soundfont rendered by FluidSynth: bells, choirs, whistles,
+strings. :func:`write` fetches all of them; none is distributed with the product. Each package's
+copyright file, kept next to its sounds, names their authors and licences.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ LABEL = "other"
 LICENCE = "free licences (Debian main), of each sound in the copyright file of its package"
 FOLDS = 5
 RATE = 16_000  # Hz
-SECONDS = 10.0  # of a file at most, out of its middle
-JOINED = 6  # files of one source in an item, most of which are words
-MOST = 25  # items of a source
+SECONDS = 10.0  # taken from the middle of a file, at most
+JOINED = 6  # files of one source joined in an item, because most are single words
+MOST = 25  # items per source, at most
 PAUSES = (0.03, 0.5)  # s, between joined files
 
 WORDS = (
@@ -83,14 +83,14 @@ PROGRAMS: Mapping[str, tuple[int, ...]] = {
 SCALE = (0, 2, 4, 5, 7, 9, 11, 12, -3, -5)  # semitones above the root
 CHORDS = ((0, 4, 7), (0, 3, 7), (0, 7, 12), (0, 5, 9))
 LENGTHS = (0.15, 0.25, 0.4, 0.7, 1.2, 2.0)  # s
-PHRASES = {"instruments": 5, "scenes": 5}  # of a program; 14 of the others
+PHRASES = {"instruments": 5, "scenes": 5}  # per program; 14 for other kinds
 NAMED: Mapping[str, re.Pattern[str]] = {
     "laughs": re.compile(r"laugh|giggle|haha"),
     "cats": re.compile(r"meow|kitten|(^|-)cat(-|$)"),
     "crowds": re.compile(r"crowd|cheer|boo$|applau|audience|child"),
     "horns": re.compile(r"siren|alarm|(?<!t)horn(?!et)"),
 }
-"""Kind -> what is in the name of a file that holds it, letters in lower case."""
+"""Kind -> pattern of its lower-case file names."""
 LANGUAGE = re.compile(r"[a-z]{2}([_@][A-Za-z@]+)?")
 A_CRY = re.compile(r"baby.?cry|^cry$")
 KINDS = (*PROGRAMS, *NAMED, "words", "effects")
@@ -98,10 +98,10 @@ SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac", ".au")
 
 
 def read(root: Path) -> Corpus:
-    """List what :func:`write` left under ``root/other_sounds``, :data:`JOINED` files an item.
+    """List the sounds in ``root/other_sounds``, :data:`JOINED` files per item.
 
-    A recording is named ``kind/source/number``; its group is the source: the voice or language of
-    words, else the package's folder. Raise DataError if there is nothing.
+    A recording is named ``kind/source/number``. Its group is the source: the voice or language of
+    words, or else the package's folder. Raise DataError if there are no sounds.
     """
     found = sources(root / NAME)
     if not found:
@@ -120,7 +120,7 @@ def read(root: Path) -> Corpus:
 
 @cache
 def sources(folder: Path) -> Mapping[tuple[str, str], tuple[Path, ...]]:
-    """Map kind and source to their files, in an order that is random and always the same."""
+    """Map kind and source to their files, in a random but reproducible order."""
     found: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and not A_CRY.search(path.stem.lower()):
@@ -133,11 +133,11 @@ def sources(folder: Path) -> Mapping[tuple[str, str], tuple[Path, ...]]:
 
 
 def source_of(path: Path) -> tuple[str, str]:
-    """Return the kind and the source of a file by its path below the corpus's folder."""
+    """Return the kind and source of a file from its path below the corpus's folder."""
     package, folder = path.parts[0], path.parent.name
     if package == SOUNDFONT:
         return folder, f"{package}/{path.stem.partition('-')[0]}"
-    spoken = re.search(r"_desc(?:_([A-Za-z_@]+))?\.", path.name)  # Tux Paint names a picture
+    spoken = re.search(r"_desc(?:_([A-Za-z_@]+))?\.", path.name)  # spoken names in Tux Paint
     if spoken:
         return "words", f"{package}/words-{spoken[1] or 'en'}"
     name = path.stem.lower()
@@ -150,7 +150,7 @@ def source_of(path: Path) -> tuple[str, str]:
 
 
 def load(item: Item) -> audio.Recording:
-    """Return the files of an item, one after the other; raise AudioError if none holds a sound."""
+    """Load and concatenate the files of an item; raise AudioError if none has a sound."""
     folder = next(parent for parent in item.path.parents if parent.name == NAME)
     kind, number = item.recording.partition("/")[0], int(item.recording.rpartition("/")[2])
     paths = sources(folder)[kind, item.group]
@@ -158,7 +158,7 @@ def load(item: Item) -> audio.Recording:
 
 
 def join(paths: Iterable[Path], number: int) -> audio.Recording:
-    """Return the middle of each good file, with pauses; raise AudioError if none is good."""
+    """Join the middles of all readable files, with pauses; raise AudioError if none is usable."""
     rng, parts = np.random.default_rng(number), []
     for path in paths:
         try:
@@ -178,16 +178,16 @@ def join(paths: Iterable[Path], number: int) -> audio.Recording:
 
 
 def pause(rng: np.random.Generator, rate: int) -> NDArray[np.float32]:
-    """Return what lies between joined files: not quite silence."""
+    """Return the pause between joined files: faint noise instead of silence."""
     return (1e-3 * rng.standard_normal(int(rng.uniform(*PAUSES) * rate))).astype(np.float32)
 
 
 def write(root: Path) -> None:
-    """Fetch the packages, unpack their sounds, and let FluidSynth play the soundfont.
+    """Fetch the packages, extract their sounds, and render the soundfont with FluidSynth.
 
-    Needs ``apt-get``, ``dpkg-deb`` and ``fluidsynth``. A package that the release does not have is
-    named and passed over. Raise DataError if a program or mido is missing, or nothing can be
-    fetched or played.
+    Requires ``apt-get``, ``dpkg-deb`` and ``fluidsynth``. Unavailable packages are reported and
+    skipped. Raise DataError if a program or mido is missing, or if nothing can be fetched or
+    rendered.
     """
     if missing := [n for n in ("apt-get", "dpkg-deb", "fluidsynth") if not shutil.which(n)]:
         raise DataError(
@@ -210,7 +210,7 @@ def write(root: Path) -> None:
 
 
 def drop_copies(folder: Path) -> None:
-    """Delete every sound but the first of those that are the same, so no two folds share one."""
+    """Delete duplicate files except the first, so that no two folds share a sound."""
     seen: set[bytes] = set()
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         digest = hashlib.sha256(path.read_bytes()).digest()
@@ -220,7 +220,8 @@ def drop_copies(folder: Path) -> None:
 
 
 def fetch(package: str, folder: Path) -> bool:
-    """Fill ``folder/package`` with the sounds and the copyright file of a Debian package."""
+    """Download a Debian package's sounds and copyright file to ``folder/package``; return whether
+    it worked."""
     with TemporaryDirectory(dir=folder.parent) as temporary:
         run = partial(subprocess.run, cwd=temporary, capture_output=True)
         run(["apt-get", "download", package])
@@ -237,7 +238,7 @@ def fetch(package: str, folder: Path) -> bool:
 
 
 def keep_sounds(whole: Path, folder: Path) -> int:
-    """Move every sound, the soundfont and the copyright file; return how many they are."""
+    """Move all sounds, the soundfont and the copyright file; return the number of files."""
     count = 0
     for path in list(whole.rglob("*")):
         wanted = path.suffix.lower() in SUFFIXES or path.name in ("copyright", FONT)
@@ -251,8 +252,8 @@ def keep_sounds(whole: Path, folder: Path) -> int:
 
 
 def play(font: Path, folder: Path) -> None:
-    """Write ``folder/kind/program-number.wav``: random phrases of each of :data:`PROGRAMS`."""
-    import soundfile  # here only: to list the sounds needs none of it
+    """Render random phrases of each of :data:`PROGRAMS` to ``folder/kind/program-number.wav``."""
+    import soundfile  # imported here, because listing the sounds does not need it
 
     for kind, programs in PROGRAMS.items():
         (folder / kind).mkdir(parents=True)
@@ -274,11 +275,11 @@ def play(font: Path, folder: Path) -> None:
     font.unlink()
 
 
-TICKS = 960  # of a second
+TICKS = 960  # per second
 
 
 def compose(program: int, phrases: int, rng: np.random.Generator) -> MidiFile:
-    """Write so many phrases of :data:`SECONDS` for a program: tunes or chords, some glide."""
+    """Compose phrases of :data:`SECONDS` for a program: melodies or chords, some with bends."""
     from mido import Message, MidiFile, MidiTrack
 
     events: list[tuple[float, Message]] = [(0.0, Message("program_change", program=program))]

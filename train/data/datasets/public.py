@@ -1,17 +1,16 @@
-"""Read what anyone can download: Donate-a-Cry, cleaned and from iOS, ESC-10, and cries of both.
+"""Read the public corpora: Donate-a-Cry, cleaned and from iOS, ESC-10, and the cries of both.
 
-``donateacry`` are 457 clips of 7 s from users of an app, with their reason; ``donateacry_ios`` 416
-unchecked uploads at 16 kHz, 182 of them the originals of clips in the former, under the same names.
-The first 36 characters of a file's name are the app's installation, the nearest thing to a baby
-that the corpus tells; upper and lower case of them occur for the same installation.
+``donateacry`` has 457 clips of 7 s from users of an app, labelled with reasons. ``donateacry_ios``
+has 416 unchecked uploads at 16 kHz, 182 of which are the originals of clips in the former, under
+the same names. The first 36 characters of a file name are the app's installation, the closest proxy
+for a baby in the corpus; their case may differ for the same installation.
 
-``esc10`` are 400 clips of 5 s of ten environmental sounds, a baby's cry among them (Piczak 2015). A
-file is ``fold-FreesoundID-take.ogg``: takes of one sound of Freesound share their source, and the
-corpus's authors keep them in one of their five folds.
+``esc10`` has 400 clips of 5 s of ten environmental sounds, including baby cries (Piczak 2015). File
+names are ``fold-FreesoundID-take.ogg``. Takes of one Freesound sound share their source, and the
+corpus's authors keep them in one of five folds.
 
-``cries`` are the iOS uploads and the cries of ESC-10 without a label, for a teacher: the reasons
-that parents gave are other classes. Clips of 8 kHz hold nothing of what lies above 4 kHz, which the
-teacher listens to.
+``cries`` has the iOS uploads and the cries of ESC-10 as unlabelled data for a teacher, because the
+parents' reasons are other classes. Clips at 8 kHz lack the band above 4 kHz that the teacher uses.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ UPLOADS_AT, SOUNDS_AT = "github.com/gveres/donateacry-corpus", "github.com/karol
 REASONS_LICENCE = f"ODbL 1.0, contents DbCL 1.0 ({UPLOADS_AT})"
 SOUNDS_LICENCE = f"CC BY 3.0 and CC0 per clip, see its README ({SOUNDS_AT})"
 INSTALLATION = 36  # characters
-IOS_SUFFIXES = (".caf", ".flac")  # as upstream ships them, and re-encoded without loss
+IOS_SUFFIXES = (".caf", ".flac")  # as distributed upstream, and losslessly re-encoded
 
 ARCHIVED = "/archive/refs/heads/master.zip"
 CLEANED, SENT = "donateacry_corpus_cleaned_and_updated_data", "donateacry-ios-upload-bucket"
@@ -60,7 +59,7 @@ ESC10_ARCHIVE = Archive(
 def corpus_of(
     root: Path, name: str, labels: tuple[str, ...], items: tuple[Item, ...], licence: str, what: str
 ) -> Corpus:
-    """Return a corpus, or raise DataError if there are no items: it says ``what`` to put where."""
+    """Return a corpus; if there are no items, raise DataError that asks the user for ``what``."""
     if items:
         return Corpus(name, labels, items, licence)
     raise DataError(
@@ -70,7 +69,7 @@ def corpus_of(
 
 
 def upload(path: Path, label: str | None) -> Item:
-    """Return an upload of Donate-a-Cry; its group is the installation."""
+    """Return the item of an upload to Donate-a-Cry; its group is the installation."""
     return Item(path, label, path.stem, path.stem, path.name[:INSTALLATION].lower())
 
 
@@ -88,8 +87,8 @@ def read_donateacry(root: Path) -> Corpus:
 def read_ios(root: Path) -> Corpus:
     """List the recordings under ``root/donateacry_ios``, caf or flac; raise DataError if none.
 
-    The last two letters of a name are its label; any others than those of :data:`IOS_REASONS` ("dk"
-    is "don't know") leave it unlabelled.
+    The last two letters of a name are its label. Codes not in :data:`IOS_REASONS`, such as "dk" for
+    "don't know", leave it unlabelled.
     """
     files = (path for path in (root / IOS).glob("*") if path.suffix.lower() in IOS_SUFFIXES)
     paths = sorted({path.stem: path for path in files}.values())
@@ -99,7 +98,7 @@ def read_ios(root: Path) -> Corpus:
 
 
 def read_esc10(root: Path) -> Corpus:
-    """List ``root/esc10/NNN - Class/*.ogg``; raise DataError if none, or named otherwise."""
+    """List ``root/esc10/NNN - Class/*.ogg``; raise DataError if there are none or names differ."""
     folders = {
         path.name[6:].lower().replace(" ", "_"): path for path in (root / ESC10).glob("* - *")
     }
@@ -125,7 +124,7 @@ def _sound(path: Path, label: str) -> Item:
 
 
 def read_cries(root: Path) -> Corpus:
-    """List the iOS uploads and the cries of ESC-10, nameless; raise DataError if one is missing."""
+    """List the iOS uploads and ESC-10's cries, unlabelled; raise DataError if one is missing."""
     uploads, sounds = read_ios(root), read_esc10(root)
     items = (*uploads.items, *(item for item in sounds.items if item.label == CRY))
     nameless = tuple(replace(item, label=None, fold=None) for item in items)
