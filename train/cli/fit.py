@@ -26,7 +26,7 @@ from train.publish import hub
 
 
 def by_label(data: Prepared) -> str:
-    """Format recordings, groups, seconds and the corpus's own test recordings, a line per label."""
+    """Format a table of recordings, groups, seconds and official test recordings per label."""
     items = data.clips.items
     table = pd.DataFrame(
         {

@@ -236,7 +236,7 @@ def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
 
 
 def is_made_of(folder: Path, model: nn.Module, preset: Preset) -> bool:
-    """Return whether a folder holds a fine-tuned model whose teacher is ``model``."""
+    """Return whether a folder holds ``model`` as pruned and fine-tuned with ``preset``."""
     if not (folder / CONFIG).is_file():
         return False
     made = read_config(folder).training

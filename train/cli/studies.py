@@ -176,8 +176,8 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
 class TrainDetectorOptions(CorpusOptions):
     """Train and evaluate the detector that tells a baby's cry from other sounds.
 
-    It is tested on held-out folds, on cries that are higher, shorter or masked by other sounds, and
-    on kinds of sound left out of training. Its teacher is YAMNet (the folder yamnet of the data).
+    The test sets are held-out folds, cries that are higher, shorter or masked by other sounds, and
+    kinds of sound left out of training. The teacher is YAMNet (the folder yamnet of the data).
     What is already in --out is not trained again.
     """
 
@@ -226,8 +226,8 @@ def run_train_detector(options: TrainDetectorOptions) -> None:
 class CheckLabelsOptions(CorpusOptions):
     """Evaluate the feature MLP and its student on the labelled cuts of the paper's corpus.
 
-    Each fold is predicted by a feature MLP trained without the recordings of the tested cuts, by
-    the student with that classifier, by the student adapted to the other folds, and by the adapted
+    Four models predict each fold: a feature MLP trained without the recordings of the tested cuts;
+    the student with that classifier; the same student adapted to the other folds; and the adapted
     student with a partner trained on them. Results go to OUT/results/challenge6_cuts/checked.
     """
 

@@ -1,7 +1,7 @@
 """Group recordings, and assign each to the fold that tests it, under a protocol.
 
-``clip`` splits pieces of recordings at random, as papers on these corpora do, so that pieces of one
-recording are in both training and test set. ``recording`` keeps all pieces of a recording together.
+``clip`` splits pieces of recordings at random, as papers on these corpora do. Pieces of a recording
+are then in both training and test set. ``recording`` keeps all pieces of a recording together.
 ``baby`` keeps all recordings of a baby together (or of a speaker, or of any group of the corpus).
 """
 

@@ -146,10 +146,10 @@ def compare(
 ) -> Agreement:
     """Measure per-recording agreement and divergence, with confidence intervals over groups.
 
-    ``table`` has the student's held-out predictions per recording."""
+    ``table`` has the student's predictions per recording, each by a fit without its group."""
     student = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     teacher = np.stack([predicted[name] for name in table["recording"]])
-    # The best constant answers on these very recordings: an upper bound for constant baselines.
+    # The best constant baselines: they are chosen on these very recordings.
     usual, average = int(np.bincount(teacher.argmax(1)).argmax()), teacher.mean(0)
     same = student.argmax(1) == teacher.argmax(1)
     always = usual == teacher.argmax(1)

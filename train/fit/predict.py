@@ -35,7 +35,7 @@ def of_each_piece(
 ) -> list[NDArray[np.float64]]:
     """Apply ``compute`` to features (batch, bands, frames); return (pieces, values) per clip.
 
-    Only pieces of equal length share a batch, so padding cannot change a result.
+    Only pieces of equal length share a batch, so nothing is padded, as for a piece on its own.
     """
     by_length = defaultdict(list)
     for i in range(len(clips.items)):

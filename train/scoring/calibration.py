@@ -56,7 +56,7 @@ def calibrate(
 ) -> Calibration:
     """Fit temperature and threshold on all predictions; evaluate by cross-conformal prediction.
 
-    For the evaluation, each fold uses values fitted on the groups (over all seeds) without a
+    In the evaluation, each fold gets the values fitted on groups (over all seeds) that have no
     recording in it. ``table`` has held-out predictions per piece. Teacher predictions, after the
     teacher's own temperature, replace labels. Raise DataError if the pieces of one recording are in
     several folds.

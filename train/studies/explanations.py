@@ -1,10 +1,10 @@
 """Evaluate the faithfulness of explanation maps by insertion and deletion tests.
 
-Saved folds predict held-out recordings unchanged ("whole"), with all but the quarter of the
-spectrogram that a map marks attenuated by 12 dB ("kept"), with that quarter attenuated ("removed"),
-and with equally many cells kept at another pitch and time ("elsewhere"). This is a single step of
-the curves of Petsiuk et al. 2018, "RISE". ``explanations.json``, next to the ``predictions.csv`` of
-a run, holds :class:`Faithfulness`, with confidence intervals over groups.
+A map marks a quarter of the spectrogram. Saved folds predict held-out recordings unchanged
+("whole"), with the rest attenuated by 12 dB ("kept"), with that quarter attenuated ("removed"), and
+with equally many cells kept at another pitch and time ("elsewhere"). This is a single step of the
+curves of Petsiuk et al. 2018, "RISE". ``explanations.json``, next to the ``predictions.csv`` of a
+run, holds :class:`Faithfulness`, with confidence intervals over groups.
 """
 
 from __future__ import annotations

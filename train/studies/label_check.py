@@ -1,8 +1,8 @@
 """Evaluate the six-class models on the labelled cuts of the paper's corpus.
 
-The feature MLP was trained on a table that includes the recordings of the cuts. So each fold of
-the cuts is predicted by a feature MLP retrained without their recordings, and by the student with
-that classifier instead of its teacher's. The student's network itself was trained on none of them.
+The feature MLP was trained on a table that includes the recordings of the cuts. So a feature MLP
+retrained without these recordings predicts each fold, as does the student with that classifier
+instead of its teacher's. The student's network itself was trained on none of them.
 """
 
 from __future__ import annotations
@@ -218,9 +218,9 @@ def describe(
 ) -> dict[str, Any]:
     """Summarise predictions (one row per recording and seed) and their prediction sets.
 
-    ``coverage`` and ``size`` are of the sets, with equal group weights. Per label, ``by_label`` is
-    its coverage, ``answered`` the share of recordings for which it is the most probable, and
-    ``confidence`` its mean probability minus its frequency: above 0 the model is overconfident.
+    ``coverage`` and ``size`` are of the sets, with equal group weights. ``by_label`` is a label's
+    coverage, ``answered`` the share of recordings for which it is the most probable.
+    ``confidence`` is its mean probability minus its frequency; above 0 it is predicted too often.
     """
     truth, targets = table["label"].to_numpy(), one_hot(table, labels)
     probabilities = probabilities_of(table, labels)

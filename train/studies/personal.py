@@ -95,8 +95,8 @@ def simulate(
 ) -> Diary:
     """Simulate a parent's diary.
 
-    Cries of a day share a random offset with half the standard deviation of a single cry, and each
-    day has its own reason frequencies. Neither is skill, and a test must not count it as such.
+    Cries of a day share a random offset with half the standard deviation of a single cry. Each day
+    has its own reason frequencies. Neither is skill, and a test must not count it as such.
 
     Args:
         rng: random generator.

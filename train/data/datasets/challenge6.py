@@ -5,14 +5,14 @@ of the same label and length. Chaining published lengths that differ by at most 
 groups, none with a single member. So groups come from length and sound. They keep the halves of a
 recording together, but not all recordings of a baby.
 
-The cuts are 6 s long at 16 kHz and have five of the labels, without "hungry". Their table says
-which recording each was probably cut from (the nearest in the 26 public features), and groups cuts
-whose recordings have the same length.
+The cuts are 6 s long at 16 kHz and have five of the labels, without "hungry". Their table names the
+recording that each was probably cut from (the nearest in the 26 public features). It puts cuts
+whose recordings have the same length into one group.
 
-``challenge6-features`` are 26 features of all 918, ``challenge6-features-16khz`` of the 720 whose
-length is a whole number of samples at 16 kHz, presumably their original sample rate. The rate
-correlates with the label, so a model trained on both rates learns partly the rate: a model for
-other people's recordings is trained on the second table.
+``challenge6-features`` has 26 features of all 918. ``challenge6-features-16khz`` has those of the
+720 whose length is a whole number of samples at 16 kHz, presumably their original sample rate. The
+rate correlates with the label, so a model trained on both rates learns partly the rate. A model for
+other people's recordings is therefore trained on the second table.
 """
 
 from __future__ import annotations

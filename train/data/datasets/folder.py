@@ -308,8 +308,8 @@ class Names:
             self.alike[plain(name)].append(name)
 
     def find(self, below: str, file: str) -> str | None:
-        """Return the recording of this name below a folder (with a trailing slash, or ""), or else
-        the only one that matches without case and blanks. Windows paths are accepted."""
+        """Return the recording ``file`` below a folder (with a trailing slash, or ""); if there is
+        none, the only one that matches without case and blanks. Accept Windows paths."""
         name = below + composed(PureWindowsPath(file).as_posix())
         alike = self.alike.get(plain(name), [])
         return name if name in self.names else alike[0] if len(alike) == 1 else None

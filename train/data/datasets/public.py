@@ -1,9 +1,9 @@
 """Read the public corpora: Donate-a-Cry, cleaned and from iOS, ESC-10, and the cries of both.
 
 ``donateacry`` has 457 clips of 7 s from users of an app, labelled with reasons. ``donateacry_ios``
-has 416 unchecked uploads at 16 kHz, 182 of which are the originals of clips in the former, under
-the same names. The first 36 characters of a file name are the app's installation, the closest proxy
-for a baby in the corpus; their case may differ for the same installation.
+has 416 unchecked uploads at 16 kHz; 182 are originals of clips in the former, with the same names.
+The first 36 characters of a file name are the app's installation, the closest proxy for a baby in
+the corpus. Their case may differ for the same installation.
 
 ``esc10`` has 400 clips of 5 s of ten environmental sounds, including baby cries (Piczak 2015). File
 names are ``fold-FreesoundID-take.ogg``. Takes of one Freesound sound share their source, and the
