@@ -161,7 +161,7 @@ def _melody(u: Array, style: CryStyle, rng: Rng) -> Array:
 
 
 def _stretch(u: Array, chance: float, edge: float, rng: Rng) -> Array:
-    """Return 1 in a random stretch of u, with ramps, and 0 elsewhere; all 0 unless by chance."""
+    """Return, with probability ``chance``, 1 in a random stretch of u with ramps; else all 0."""
     happens, begin = rng.random() < chance, rng.uniform(0.15, 0.6)
     end = begin + rng.uniform(0.2, 0.4)
     return happens * np.clip(np.minimum(u - begin, end - u) / edge, 0, 1)

@@ -115,7 +115,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _sentence(what: str, error: Exception) -> str:
-    """Return one sentence on what went wrong and what to do, for the library's long message."""
+    """Return a sentence on what went wrong and what to do, instead of the library's paragraphs."""
     response, pause = response_of(error), pause_asked(error)
     status = None if response is None else response.status_code
     if status in REFUSALS:

@@ -220,7 +220,7 @@ def describe(
 
     ``coverage`` and ``size`` are of the sets, with equal group weights. ``by_label`` is a label's
     coverage, ``answered`` the share of recordings for which it is the most probable.
-    ``confidence`` is its mean probability minus its frequency; above 0 it is predicted too often.
+    ``confidence`` is its mean probability minus its frequency; above 0 it is too high on average.
     """
     truth, targets = table["label"].to_numpy(), one_hot(table, labels)
     probabilities = probabilities_of(table, labels)
