@@ -37,9 +37,10 @@ PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
     "none; no copy is kept. To let you hear what an answer rested on, your browser sends it once "
     "more, and it is deleted the same way. Your browser keeps a diary if you ask it to: times, "
-    "answers and a few numbers of each cry, and no sound. It comes here only to ask what it "
-    "teaches, and goes with the answer. The answers and figures, which hold no sound, stay in the "
-    "server's memory until your next recording, or until you have not used the page for an hour."
+    "answers and a few numbers of each cry, and no sound. It is sent here only when you ask what "
+    "it shows, and is deleted with the answer. The answers and figures, which hold no sound, stay "
+    "in the server's memory until your next recording, or until you have not used the page for an "
+    "hour."
 )
 FEW = 3  # most labels that are named; of a larger set, the labels it excludes tell more
 
