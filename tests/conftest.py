@@ -1,12 +1,12 @@
-"""What every test needs: the real recordings where they are, and no call home."""
+"""Provide the fixtures of all tests; switch off telemetry and access to the Hub."""
 
 import gc
 import os
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: before torch is imported, and inherited
+if "PYTEST_XDIST_WORKER" in os.environ:  # one per core; inherited; set before importing torch
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the core to others
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads yield their core
 
 import pytest
 
@@ -22,14 +22,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_finish():
-    """Take what was imported out of garbage collection, which every fit asks for several times."""
+    """Exclude imported objects from garbage collection, which every fit triggers several times."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of real recordings: CRY_DATA, or ../shared/data beside the repository."""
+    """Return the folder of real recordings, CRY_DATA or ../shared/data; skip if it is missing."""
     folder = Path(os.environ.get("CRY_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("real recordings are not here; set CRY_DATA to their folder")
@@ -38,13 +38,13 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="session")
 def examples() -> Path:
-    """The synthetic clips that the page offers."""
+    """Return the folder of synthetic example clips that the page offers."""
     return ROOT / "assets" / "examples"
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The page with all of its models, started once for all tests that visit it."""
+    """Serve the page with all its models and the stand-in detector, once per test session."""
     folder, root = (tmp_path_factory.mktemp(name) for name in ("server", "root"))
     data = recordings(tmp_path_factory.mktemp("recordings"))
     with serve(folder, page_root(root), CRY_DATA=str(data)) as running:
@@ -53,11 +53,11 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """All models of the page."""
+    """Return all bundled models of the page."""
     return load_bundled(checkpoints(tmp_path_factory.mktemp("models")))
 
 
 @pytest.fixture(scope="session")
 def detector(tmp_path_factory):
-    """The detector of the page that the tests visit."""
+    """Return the stand-in detector, the same as on the served page."""
     return CryDetector.from_pretrained(write_detector(tmp_path_factory.mktemp("detector")))

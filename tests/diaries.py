@@ -1,4 +1,4 @@
-"""Diaries as the page keeps them."""
+"""Generate diaries in the format that the page stores."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ KINDS = ("hungry", "sleepy", "Teeth")
 
 
 def diary(days, effect=2.0, a_day=4, seed=0, **changed):
-    """Four cries a day whose numbers differ by what they were; milk an hour before the first."""
+    """Return a diary: embeddings cluster by reason; a feed precedes each day's first cry by 1 h."""
     rng = np.random.default_rng(seed)
     centres = effect * rng.standard_normal((len(KINDS), 25))
     kind = rng.choice(len(KINDS), days * a_day, p=(0.5, 0.3, 0.2))

@@ -1,7 +1,7 @@
-"""A Hugging Face Hub in memory, over real HTTP, for the real client.
+"""Simulate the Hugging Face Hub in memory, over HTTP, for the real client.
 
-It knows repositories with commits, branches and variables, tokens with and without the right to
-write, large files with their checksum, and it can fail once where a test says so.
+It has repositories with commits, branches and variables, read and write tokens, and large files
+with checksums. A test can make chosen requests fail, once or always.
 """
 
 import base64
@@ -19,7 +19,7 @@ LARGE = (".safetensors", ".wav", ".png")
 
 
 class Answer(Exception):
-    """Ends a request: a status, a body and the Hub's own headers."""
+    """End a request with a status, a body and the Hub's own headers."""
 
     def __init__(self, status, body=b"", **headers):
         self.status, self.headers = status, {k.replace("_", "-"): v for k, v in headers.items()}
@@ -28,7 +28,7 @@ class Answer(Exception):
 
 @dataclass
 class Repository:
-    """Commits oldest first, each with all its files: path -> content."""
+    """Store commits, oldest first; each has all its files: path -> content."""
 
     private: bool = False
     sdk: str | None = None
@@ -38,11 +38,11 @@ class Repository:
 
     @staticmethod
     def oid(number):
-        """The name of a commit: 40 hexadecimal digits."""
+        """Return the hash of a commit: 40 hexadecimal digits."""
         return hashlib.sha1(f"commit {number}".encode()).hexdigest()
 
     def find(self, revision):
-        """The number of the commit that a branch, a tag or its own name means."""
+        """Return the number of the commit of a branch, tag or hash; answer 404 if there is none."""
         oids = {self.oid(number): number for number in range(len(self.commits))}
         number = self.refs.get(revision, oids.get(revision))
         if number is None:
@@ -55,29 +55,29 @@ class Repository:
 
 @dataclass
 class Hub:
-    """The state that tests look at.
+    """Store the state of the Hub, for tests to inspect and change.
 
-    To ``fail`` the next time, and ``always``: part of a request's line -> a status, another answer,
-    "cut" (close the connection in the middle of the body), "half" (in the middle of the answer), or
-    "lose" (do it, close before answering).
+    ``fail`` (once) and ``always`` map part of a request line to a failure: a status, an Answer,
+    "cut" (close the connection in the middle of the request body), "half" (in the middle of the
+    answer) or "lose" (after doing the work, before answering).
     """
 
     url: str = ""
-    repositories: dict = field(default_factory=dict)  # "models/user/name", "spaces/..." -> one
+    repositories: dict = field(default_factory=dict)  # "models/user/name", ... -> Repository
     large: dict = field(default_factory=dict)  # SHA-256 -> content
-    requests: list = field(default_factory=list)  # "METHOD /path" of all that came in
+    requests: list = field(default_factory=list)  # "METHOD /path" of each one received
     fail: dict = field(default_factory=dict)
     always: dict = field(default_factory=dict)
 
     def count(self, part):
-        """How many requests had ``part`` in their line."""
+        """Return how many request lines contained ``part``."""
         return sum(part in line for line in self.requests)
 
     def reset(self):
         self.__init__(self.url)
 
     def failure(self, line):
-        """What to do with a request of this line but to answer it, if anything."""
+        """Return the failure planned for this request line, if any, and use up one in ``fail``."""
         planned = next((part for part in self.fail if part in line), None)
         always = next((what for part, what in self.always.items() if part in line), None)
         return self.fail.pop(planned, always)
@@ -88,12 +88,12 @@ def git_oid(content):
 
 
 def stored_oid(path, content):
-    """As the Hub names a file: git's way, or by SHA-256 if it is large."""
+    """Return a file's ID on the Hub: its git hash, or its SHA-256 if it is large."""
     return hashlib.sha256(content).hexdigest() if path.endswith(LARGE) else git_oid(content)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request; ``server.hub`` is the state."""
+    """Handle one request; ``server.hub`` is the state."""
 
     protocol_version = "HTTP/1.1"
 
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body[: len(answer.body) // 2] if half else answer.body)
 
-    # Who asks
+    # Authentication
 
     def token(self):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
@@ -147,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(404 if token else 401, X_Error_Code="RepoNotFound")
         return repository
 
-    # What is asked for; each gives the body of the answer
+    # Endpoints; each returns the body of the answer
 
     def route(self, path, body):
         match (self.command, *path):
@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         return {"url": url}
 
     def large_file(self, item):
-        """Where to send it, if it is not there."""
+        """Return the item, with an upload address unless it is already stored."""
         upload = {"upload": {"href": f"{self.hub.url}/upload/{item['oid']}"}}
         return item if item["oid"] in self.hub.large else {**item, "actions": upload}
 
@@ -247,7 +247,7 @@ def upload_mode(path, present):
 
 @contextlib.contextmanager
 def running_hub():
-    """Starts one on a free port and stops it at the end."""
+    """Run the Hub on a free port; stop it on exit."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
         server.daemon_threads = True

@@ -1,7 +1,7 @@
-"""Our commands in a process of their own whose Hub is the one of a test.
+"""Run our commands in a subprocess that uses the simulated Hub.
 
-``huggingface_hub`` reads its address, its cache and the rest of its settings when it is imported,
-and importing torch takes seconds: so one process serves all tests of a file, a line of JSON each.
+``huggingface_hub`` reads its address, cache and other settings on import. Importing torch takes
+seconds, so one process serves all tests of a file; a request is one line of JSON.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ TRAIN = "from train.__main__ import main\nanswer = main(arguments)"
 
 @dataclass(frozen=True)
 class HubClient:
-    """Runs ``python -m train ...`` or a few lines of Python where the Hub is a synthetic one."""
+    """Run ``python -m train ...`` or a few lines of Python against the simulated Hub."""
 
     process: subprocess.Popen
 
     def train(self, *arguments, token):
-        """What a command left: its ``status``, and what it printed, ``out`` and ``err``."""
+        """Run a command; return its ``status`` and what it printed, ``out`` and ``err``."""
         status, out, err = self._run(TRAIN, [str(one) for one in arguments], token)
         return SimpleNamespace(status=status, out=out, err=err)
 
     def python(self, code, *arguments, token=None):
-        """The value of ``answer`` after ``code``, whose ``arguments`` are these; JSON."""
+        """Run ``code`` with these ``arguments``; return its variable ``answer``, passed as JSON."""
         return self._run(code, arguments, token)[0]
 
     def _run(self, *request):
@@ -42,7 +42,7 @@ class HubClient:
 
 
 def environment(url, home, **more):
-    """Variables under which the real client knows only the Hub at ``url``."""
+    """Return environment variables that make the real client use only the Hub at ``url``."""
     names = ("HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "CRY_MODEL")
     kept = {k: v for k, v in os.environ.items() if k not in names}
     ours = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
@@ -52,7 +52,7 @@ def environment(url, home, **more):
 
 @contextlib.contextmanager
 def hub_client(url, home):
-    """Starts the process and ends it."""
+    """Start the process; end it on exit."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-m", "tests.hub_client"]
     with subprocess.Popen(command, cwd=ROOT, env=environment(url, home), **pipes) as process:

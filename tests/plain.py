@@ -1,4 +1,4 @@
-"""The scores of a run a second way: out of its file, with scikit-learn and plain loops."""
+"""Recompute a run's scores from its prediction file, with scikit-learn and plain loops."""
 
 import warnings
 
@@ -8,14 +8,14 @@ from sklearn import metrics as sk
 
 
 def plain(metric, truth, p, weights=None):
-    """The metric by scikit-learn, over the classes that occur; the calibration error by bins."""
+    """Compute a metric with scikit-learn, over the classes that occur; the ECE with ten bins."""
     guess, w = p.argmax(1), np.ones(len(truth)) if weights is None else weights
     if metric == "expected_calibration_error":
         sure = p.max(1)
         gaps, bins = w * ((guess == truth) - sure), np.digitize(sure, np.arange(1, 10) / 10)
         return sum(abs(gaps[bins == b].sum()) for b in range(10)) / w.sum()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a draw may lack a class that is answered
+        warnings.simplefilter("ignore")  # a resample may lack a predicted class
         if metric == "macro_auc":
             own = ((truth == c, p[:, c]) for c in np.unique(truth))
             return np.mean([sk.roc_auc_score(*one, sample_weight=w) for one in own])
@@ -26,7 +26,7 @@ def plain(metric, truth, p, weights=None):
 
 
 def rows_of(run, seeds=None, by=("seed",)):
-    """A table of the keys, class indices and probabilities, a row per seed and recording."""
+    """Return keys, class indices and mean probabilities of clips, a row per seed and recording."""
     table = pd.read_csv(run.folder / "predictions.csv", dtype={"group": str, "recording": str})
     table = table[table["seed"].isin(run.seeds if seeds is None else seeds)]
     columns = [f"p_{label}" for label in run.labels]
@@ -37,13 +37,13 @@ def rows_of(run, seeds=None, by=("seed",)):
 
 
 def score(run, metric, seeds=None):
-    """One metric over all seeds, or over some."""
+    """Compute one metric over all seeds, or over those given."""
     _, truth, p = rows_of(run, seeds)
     return plain(metric, truth, p)
 
 
 def resamples(groups, draws):
-    """For each draw the rows of the groups that are drawn, one after the other."""
+    """Yield the row indices of each bootstrap resample, which draws groups with replacement."""
     names, rng = np.unique(groups), np.random.default_rng(0)
     rows_of_group = {name: np.flatnonzero(groups == name) for name in names}
     for _ in range(draws):
@@ -52,13 +52,13 @@ def resamples(groups, draws):
 
 
 def bounds(value, groups, draws):
-    """The middle 95% of a value of some rows."""
+    """Return the 95% percentile interval of ``value(rows)``, by bootstrap over groups."""
     found = [value(rows) for rows in resamples(np.asarray(groups), draws)]
     return tuple(np.nanpercentile(found, [2.5, 97.5], axis=0))
 
 
 def difference_bounds(one, other, metric, draws):
-    """The interval of one run minus another, of the same rows."""
+    """Return the interval of one run's metric minus another's, both on the same resamples."""
     (means, truth, p), (_, _, q) = rows_of(one), rows_of(other)
 
     def difference(rows):

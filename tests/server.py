@@ -1,4 +1,4 @@
-"""The page as a visitor meets it: app.py in a process of its own, on a free port."""
+"""Serve the page as visitors get it: app.py in its own process, on a free port."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ EXAMPLES = {path.read_bytes() for path in (ROOT / "assets" / "examples").glob("*
 
 @dataclass(frozen=True)
 class Server:
-    """Where the page is, where Gradio keeps its files, what the process printed, and its number."""
+    """Store the page's URL, Gradio's cache folder, the process's log file and its ID."""
 
     url: str
     cache: Path
@@ -25,16 +25,16 @@ class Server:
     pid: int
 
     def kept(self, seconds=10):
-        """What is still there of visitors' recordings ``seconds`` after the answer."""
+        """Wait up to ``seconds`` for visitors' recordings to be deleted; return those left."""
         until(lambda: not self.recordings(), seconds)
         return self.recordings()
 
     def recordings(self):
-        """Files in Gradio's cache that are not our own examples."""
+        """Return the files in Gradio's cache that are not our own examples."""
         found = []
-        for folder, _, names in os.walk(self.cache):  # which minds no folder that goes away
+        for folder, _, names in os.walk(self.cache):  # tolerates folders being deleted
             for path in (Path(folder, name) for name in names):
-                with contextlib.suppress(FileNotFoundError):  # deleted while we look: not kept
+                with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
                     if path.read_bytes() not in EXAMPLES:
                         found.append(path)
         return found
@@ -42,7 +42,7 @@ class Server:
 
 @contextlib.contextmanager
 def serve(folder, root=ROOT, **variables):
-    """Starts the app.py of ``root`` with no way out to the network and stops it at the end."""
+    """Run the app.py of ``root`` without access to the Hub; stop it on exit."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -58,11 +58,11 @@ def serve(folder, root=ROOT, **variables):
             yield Server(url, cache, log, process.pid)
         finally:
             process.terminate()
-            process.wait(60)  # answers that still run are waited for
+            process.wait(60)  # it first finishes running requests
 
 
 def wait_for(url, process, log):
-    """Until the page answers, or the process ended."""
+    """Wait for the page to respond; raise if the process ends or the time is up."""
     for _ in range(10 * START_SECONDS):
         if process.poll() is not None:
             raise RuntimeError(f"app.py ended before the page was there:\n{log.read_text()}")
@@ -74,7 +74,7 @@ def wait_for(url, process, log):
 
 
 def until(condition, seconds=START_SECONDS):
-    """Wait until ``condition()`` is true; what it last gave, where it never is."""
+    """Wait up to ``seconds`` for ``condition()`` to be true; return its last value."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Stand-ins for tests of the page: records, sounds, a detector that hears what sounds high."""
+"""Provide stand-ins for tests of the page: records, sounds, a detector of high sounds."""
 
 import shutil
 from dataclasses import replace
@@ -20,7 +20,7 @@ from train.fit.presets import DETECTOR_FRONT_END
 
 ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_DETECTOR)
-"""The bundled checkpoints but for the detector."""
+"""Folders of the bundled checkpoints, without the detector."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 MEASURED = {"dataset": "challenge6", "protocol": "baby", "recordings": 600, "groups": 300}
 MEASURED |= {"folds": 5, "seeds": (0,)}
@@ -82,7 +82,7 @@ DETECTOR_RECORD = DetectorRecord(
 
 
 def detector_config():
-    """Of a detector whose numbers mean nothing."""
+    """Return the configuration of a small detector with made-up measurements."""
     return CheckpointConfig(
         "improved-ecapa-tdnn",
         ("cry", "other"),
@@ -92,16 +92,16 @@ def detector_config():
     )
 
 
-HUM_BANDS = 12  # of 40: those below some 600 Hz
+HUM_BANDS = 12  # of 40 bands: those below about 600 Hz
 
 
 def write_detector(folder):
-    """A detector that hears a cry in what sounds above 600 Hz, and none in a hum or in silence."""
+    """Write a detector that takes sound above 600 Hz, but no hum or silence, for a cry."""
     system, settings = "improved-ecapa-tdnn-no-diff-attention", {"channels": 8, "stages": 1}
     config = replace(detector_config(), system=system, settings=settings)
     model = config.build()
     with torch.no_grad():
-        # The mean over time of what lies above is the first token; nothing else is looked at.
+        # Only one input of the classifier counts: the mean over time of the bands above.
         heard = model.stem[0].weight
         heard.zero_()
         heard[0, HUM_BANDS:, heard.shape[-1] // 2] = 1
@@ -117,19 +117,19 @@ RATE = 16_000
 
 
 def hum(seconds, rate):
-    """What the stand-in hears no cry in, (samples,)."""
+    """Return a 320 Hz tone, which the stand-in detector rejects, (samples,)."""
     return 0.3 * np.sin(2 * np.pi * 320 * np.arange(round(seconds * rate)) / rate)
 
 
 def cry(seconds, rate=RATE, hz=700.0):
-    """A tone with overtones, (samples,)."""
+    """Return a frequency-modulated tone with two overtones, (samples,)."""
     t = np.arange(round(seconds * rate)) / rate
     phase = 2 * np.pi * hz * t + 3 * np.sin(2 * np.pi * t)
     return 0.2 * sum(np.sin(k * phase) / k for k in (1, 2, 3))
 
 
 def scene(*lengths, rate=RATE):
-    """Hum and cry by turns, in seconds, hum first."""
+    """Return hum and cry in turn, hum first; ``lengths`` in seconds."""
     kinds = (hum, cry)
     return np.concatenate([kinds[i % 2](seconds, rate) for i, seconds in enumerate(lengths)])
 
@@ -140,15 +140,15 @@ def write(path, wave, rate=RATE):
 
 
 def checkpoints(folder):
-    """``folder`` with every bundled checkpoint but the detector, whose stand-in is there."""
+    """Fill ``folder`` with the bundled checkpoints and the stand-in detector; return it."""
     for path in CLASSIFIERS:
         shutil.copytree(path, folder / path.name)
-    write_detector(folder)  # never the bundled one: no test rests on its judgement
+    write_detector(folder)  # not the bundled one: no test depends on its output
     return folder
 
 
 def page_root(folder):
-    """A copy of what app.py needs, with all models of the page and the stand-in detector."""
+    """Copy or link what app.py needs, with the stand-in detector; return ``folder``."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
     shared = ("analysis", "cry_model", "assets/results", "assets/paper_reference.json")
@@ -159,16 +159,16 @@ def page_root(folder):
 
 
 PLAYED = CellKey("donateacry", "clip")
-"""A cell whose recordings may be played."""
+"""Dataset and protocol of runs whose recordings the page may play."""
 
 
 def most_confident_error(found, cell):
-    """The recording at the top of the list of errors."""
+    """Return the recording at the top of the list of errors."""
     return ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[0]
 
 
 def recordings(folder):
-    """A sound for each recording of :data:`PLAYED`, but for one."""
+    """Link a sound for each recording of :data:`PLAYED` but the most confident error."""
     found, cell = find_runs(RESULTS), PLAYED
     names = set(found.of(*cell)[FULL].recordings["recording"])
     (folder / cell.dataset / "all").mkdir(parents=True)

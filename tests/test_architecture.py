@@ -1,4 +1,4 @@
-"""Which folder may import which, and that no module imports itself through others."""
+"""Check which folders may import which, that no import is circular, and the import depth."""
 
 import ast
 from collections import Counter
@@ -48,7 +48,7 @@ LOWER = {
         "__main__": "benchmark report results_page stats",
     },
 }
-"""Folder, or module of a package's own floor -> what it may import; all others: cry_model, too."""
+"""Folder or top-level module -> what it may import; outside of cry_model, all of cry_model, too."""
 ALLOWED = {
     f"{package}.{name}": {f"{package}.{lower}" for lower in below.split()}
     for package, floors in LOWER.items()
@@ -62,7 +62,7 @@ MODULES = {
 
 
 def imported(module, late=True):
-    """The modules of ours that a module imports; late: inside of functions, too."""
+    """Return our modules that a module imports; with ``late``, also inside functions."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     names = set()
     for node in ast.walk(tree) if late else tree.body:
@@ -85,7 +85,7 @@ def test_a_folder_is_in_the_plan_and_imports_only_what_lies_below_it(name):
     own = [module for module in MODULES if folder(module) == name]
     assert own, f"{name} is gone"
     found = {folder(other) for module in own for other in imported(module)}
-    if not name.startswith("cry_model."):  # all may import what classifies a cry
+    if not name.startswith("cry_model."):  # all others may import cry_model
         found = {other for other in found if not other.startswith("cry_model")}
     assert found <= ALLOWED[name] | {name, name.split(".")[0]}
 

@@ -1,4 +1,4 @@
-"""``pip install .``: the package alone, its command, and what the files of terms say."""
+"""Check ``pip install .``, its command, and the metadata of README and CITATION.cff."""
 
 import json
 import shutil
@@ -68,7 +68,7 @@ def test_the_wheel_is_the_package_alone_and_its_command_runs(tmp_path, examples)
     python = binary / "python"
     subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
     own = sysconfig.get_path("purelib", vars={"base": str(site), "platbase": str(site)})
-    # What these tests run with may itself be an environment, whose packages the new one lacks.
+    # The tests may run in a virtual environment, whose packages the new one lacks.
     (Path(own) / "outer.pth").write_text(sysconfig.get_path("purelib"))
 
     def run(*words):

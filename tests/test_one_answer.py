@@ -1,5 +1,4 @@
-"""Page, JSON, command line and API tell one answer, of real clips where there are any, else of
-synthetic ones."""
+"""Check that page, JSON, command line and API agree, on real clips or else on synthetic ones."""
 
 import json
 import os
@@ -33,7 +32,7 @@ CORPORA = {
 
 
 def clips():
-    """Sixty, evenly over each corpus."""
+    """Return about sixty real clips, evenly spaced in each corpus, or else the examples."""
     if not DATA.is_dir():
         return sorted((ROOT / "assets" / "examples").glob("*.wav"))
     found = {pattern: sorted(DATA.glob(pattern)) for pattern in CORPORA}
@@ -41,7 +40,7 @@ def clips():
 
 
 def on_the_page(prediction):
-    """The kind that the browser is told, and the labels: named, or all but those ruled out."""
+    """Return kind and labels as read from the page: those named, or all but those ruled out."""
     html = answer_html(prediction)
     kind = re.search(r'data-kind="(\w+)"', html)[1]
     lines = re.findall(r"<(?:h2|p)[^>]*>(.*?)</(?:h2|p)>", html.partition("<details")[0])
@@ -76,18 +75,18 @@ def in_the_terminal(prediction):
 def in_json(prediction):
     told = prediction.to_dict()
     answer = told["answer"]
-    assert bool(told["probabilities"]) == bool(answer["labels"])  # nothing leads where none is told
+    assert bool(told["probabilities"]) == bool(answer["labels"])  # no probabilities without labels
     return answer["kind"], sorted(words(label) for label in answer["labels"])
 
 
 def unsure(prediction):
-    """The same, had the detector been less sure."""
+    """Return the prediction as if the detector had been unsure."""
     track = replace(prediction.track, threshold=1.01, maybe=0.0)
     return replace(prediction, track=track, segments=())
 
 
 def endpoint(models, detector):
-    """What stands behind ``/predict``."""
+    """Return the function behind ``/predict``."""
     with gr.Blocks() as page:
         offer_predict(models, detector)
     (predict,) = (function.fn for function in page.fns.values() if function.api_name == "predict")

@@ -1,4 +1,4 @@
-"""README and docs: what is generated equals what is committed, and what they name is there."""
+"""Check README and docs: stated numbers equal the records, commands parse, named files exist."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ def fences(text, language):
 
 
 def commands():
-    """Each command of our own in a fence."""
+    """Yield each ``python -m`` command of the code blocks."""
     for name, text in TEXTS.items():
         for block in fences(text, "bash"):
             for line in block.replace("\\\n", " ").splitlines():
@@ -45,7 +45,7 @@ def test_readme_is_short_and_its_two_commands_come_first():
 
 
 def test_what_readme_found_is_so():
-    """No model is better than chance on unseen babies; on the other splits each is."""
+    """Check that no model beats chance on unseen babies, and each does on the other splits."""
     runs = find_runs(RESULTS).runs
     for run in (one for one in runs if one.dataset in ("donateacry", "esc10", "synthetic6")):
         unseen = (run.dataset, run.protocol) == ("donateacry", "baby")
@@ -98,7 +98,7 @@ def test_every_file_that_a_page_names_is_there(name):
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     for link in links:
         assert (folder / link).exists(), link
-        if name == "README.md":  # a Space shows it, and has no other files
+        if name == "README.md":  # a Space shows it and has only these files
             assert link in space_files()
     for path in re.findall(r"`((?:analysis|assets|cry_model|docs|tests|train)/[\w./-]*)`", text):
         assert (ROOT / path).exists(), path
