@@ -1,4 +1,4 @@
-"""Recordings and models that the tests of the page share."""
+"""Provide recordings and models for the tests of the page."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ LABELS = ("belly_pain", "hungry", "tired")
 
 
 def make_tone(hz, seconds, rate):
-    """A tone with a little noise, (samples,)."""
+    """Return a sine with a little noise, (samples,)."""
     t = torch.arange(round(seconds * rate)) / rate
     return 0.2 * torch.sin(2 * torch.pi * hz * t) + 0.001 * torch.randn(len(t))
 
@@ -25,7 +25,7 @@ def tone():
 
 @pytest.fixture(scope="session", params=cry_model.list_models())
 def answered(request):
-    """Eight seconds of a tone, and what an unfitted system of each kind answers."""
+    """Return eight seconds of a tone and its prediction by an untrained model, for each system."""
     torch.manual_seed(0)
     config = CheckpointConfig(request.param, LABELS, usual_config(request.param))
     recording = Recording(make_tone(700, 8, 16000), 16000)
@@ -34,7 +34,7 @@ def answered(request):
 
 @pytest.fixture(scope="session")
 def six(models):
-    """The two models of the six classes: network and features."""
+    """Return the two models of the six classes: network and feature MLP."""
     network, features = (model for model in models if model.family == SIX)
     assert features.classifier.config.system == "feature-mlp"
     return network, features
@@ -42,13 +42,13 @@ def six(models):
 
 @pytest.fixture(scope="session")
 def improved(models):
-    """The network that was measured on labels: with the reasons of Donate-a-Cry."""
+    """Return the network evaluated against labels: that of the Donate-a-Cry reasons."""
     return models[-1].classifier
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """What upload_folder() would give."""
+    """Make Gradio use a new upload folder, as ``upload_folder()`` does; return it."""
     folder = (tmp_path / f"{PREFIX}own").resolve()
     folder.mkdir()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))

@@ -1,4 +1,4 @@
-"""Results folders as ``train fit`` writes them, with answers that no model gave."""
+"""Write results folders in the format of ``train fit``, with simulated predictions."""
 
 import json
 
@@ -17,19 +17,19 @@ PRESET = {"name": "best", "epochs": 30, "batch": 32, "front_end": {"kind": "log-
 
 
 def recordings(count=90, babies=30, seed=0):
-    """Names, babies and labels of a corpus; ``hungry`` is the usual label."""
+    """Return recordings, babies and labels of a corpus; ``hungry`` is the majority label."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
             "recording": [f"r{i:03d}" for i in range(count)],
-            "group": [f"{i:03d}" for i in rng.integers(babies, size=count)],  # 007 stays a word
+            "group": [f"{i:03d}" for i in rng.integers(babies, size=count)],  # 007 must stay text
             "label": rng.choice(LABELS, count, p=[0.15, 0.6, 0.25]),
         }
     )
 
 
 def answers(corpus, skill, seed, fit_seed, pieces=2):
-    """Predictions of one seed: the higher ``skill``, the more often they are right."""
+    """Return predictions of one seed; ``skill`` is added to the true label's logit."""
     rng = np.random.default_rng((seed, fit_seed))
     table = corpus.loc[corpus.index.repeat(pieces)].reset_index(drop=True)
     truth = np.eye(len(LABELS))[[LABELS.index(label) for label in table["label"]]]
@@ -47,7 +47,7 @@ def answers(corpus, skill, seed, fit_seed, pieces=2):
 def write_run(
     root, system, skill=1.0, seeds=(0,), dataset="donateacry", protocol="baby", noise=None, **preset
 ):
-    """One run below ``root``, scored and written by the functions of ``train``."""
+    """Write one run below ``root``, scored as a real one; return its folder."""
     folder = root / dataset / protocol / system
     noise = sum(map(ord, system)) if noise is None else noise
     corpus = recordings()
@@ -70,7 +70,7 @@ def write_run(
 
 
 def change_record(folder, **fields):
-    """Other fields in the ``run.json`` of a run; to a field that is an object they are added."""
+    """Set fields in the ``run.json`` of a run; merge a dict that is not empty into the old one."""
     record = json.loads((folder / "run.json").read_text())
     for name, value in fields.items():
         added = {**record.get(name, {}), **value} if isinstance(value, dict) and value else value
@@ -79,6 +79,6 @@ def change_record(folder, **fields):
 
 
 def change_table(folder, change):
-    """Another ``predictions.csv``, that ``change`` makes of the old one."""
+    """Replace ``predictions.csv`` by what ``change`` makes of it."""
     path = folder / "predictions.csv"
     change(pd.read_csv(path, dtype={"group": str})).to_csv(path, index=False)

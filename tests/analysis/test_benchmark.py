@@ -1,4 +1,4 @@
-"""``python -m analysis benchmark``, with one run of each part and without processes of its own."""
+"""Check ``python -m analysis benchmark``, with one run per part, and threads for processes."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Comparisons of two runs against plain loops over scikit-learn's metrics."""
+"""Check comparisons of two runs against plain loops over scikit-learn's metrics."""
 
 from dataclasses import replace
 
@@ -61,7 +61,7 @@ def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric, digits
     swapped = exchanged(metric, truth, p, q, member, coins.shape[1])(coins)
     np.testing.assert_allclose(swapped, moved, atol=1e-12)
     beyond = np.abs(moved) >= abs(difference(every)) - 1e-12
-    assert found.p_value == pytest.approx((1 + beyond.sum()) / 41)  # with the real difference
+    assert found.p_value == pytest.approx((1 + beyond.sum()) / 41)  # the observed difference counts
     assert not beyond.all()
 
 
@@ -100,10 +100,10 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-# Verdicts on the paper's claims, from runs whose truth is known
+# Verdicts on the paper's claims, from runs of known skill
 
 
-SKILLS = {  # as the paper has it, and further apart
+SKILLS = {  # in the order of the paper, but further apart
     FULL: 3.0,
     NO_MCA: 0.2,
     NO_RSE: 1.5,
@@ -136,14 +136,14 @@ def test_large_differences_are_confirmed_or_contradicted(as_the_paper_has_it, me
 
 
 def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
-    """Leaving RSE out costs as much as leaving MCA out: that MCA helps most is not confirmed."""
+    """Check that "MCA helps most" is not confirmed if removing RSE costs as much."""
     runs = as_the_paper_has_it
     alike = replace(runs[NO_MCA], system=NO_RSE)
     most = by_name(judge({**runs, NO_RSE: alike}, MAIN))["MCA helps most"]
     assert [part.one for part in most.comparisons] == [NO_RSE, NO_DIFFERENTIAL]
     assert most.comparisons[1].difference.low > 0
     assert (most.p_value, most.verdict) == (1.0, Verdict.UNDECIDED)
-    # And where leaving RSE out costs more, it is contradicted, at twice the p-value of that part.
+    # If removing RSE costs more, it is contradicted, at twice the p-value of that part.
     worst = replace(runs["resnet18"], system=NO_RSE)
     most = by_name(judge({**runs, NO_RSE: worst}, MAIN))["MCA helps most"]
     assert most.p_value == 2 * most.comparisons[0].p_value
@@ -151,7 +151,7 @@ def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
 
 
 def test_an_interval_above_zero_is_not_enough_among_many_claims(tmp_path):
-    """The same difference alone, and as one of seven."""
+    """Judge the same difference alone and as one of seven, where Holm's correction rejects it."""
     one = read_run(write_run(tmp_path, FULL, 1.0, noise=3))
     other = read_run(write_run(tmp_path, "ecapa-tdnn", 0.6, noise=503))
     found = pair(one, other).compare("balanced_accuracy")
@@ -171,7 +171,7 @@ def test_what_was_not_run_is_absent_and_not_counted(as_the_paper_has_it):
     runs["resnet18"] = replace(runs["resnet18"], seeds=(1,))
     found = by_name(judge(runs, MAIN))
     beaten = found.pop("improved beats ResNet18")
-    assert beaten.corrected == beaten.p_value  # one claim: nothing to correct for
+    assert beaten.corrected == beaten.p_value  # a single claim needs no correction
     assert beaten.comparisons[0].by_seed.keys() == {1}
     assert {f.verdict for f in found.values()} == {Verdict.ABSENT}
     assert "no seed in common" in found["improved beats ECAPA-TDNN"].reason

@@ -1,4 +1,4 @@
-"""What the figures draw, against the numbers that they should show."""
+"""Check the data in the figures against numbers computed from the sound or the prediction."""
 
 import re
 
@@ -83,7 +83,7 @@ def test_every_system_gets_the_figures_that_it_has_and_words(answered):
 
 
 def test_the_map_is_the_outer_product_sorted_by_channel(improved, tone):
-    prediction = improved.predict(tone(600, 4, 8000), 8000)  # one piece
+    prediction = improved.predict(tone(600, 4, 8000), 8000)  # a single piece
     maps = prediction.attention
     _, weights = attention.time_channel_map(prediction, 1)
     a_c = np.sort(maps.channel[1][0].numpy())[::-1]
@@ -100,7 +100,7 @@ GAPS = [0, 1, 2, 10, 11]
     ("frames", "columns", "kept", "means"),
     [
         (range(4), 20, [0, 1, 2, 3], [0, 10, 20, 30]),
-        (range(11), 5, [0, 3, 6], [10, 40, 70]),  # the last run is not full
+        (range(11), 5, [0, 3, 6], [10, 40, 70]),  # an incomplete last group is dropped
         (GAPS, 6, [0, 2, 4, 6, 8, 10], [5, 20, NAN, NAN, NAN, 105]),
     ],
 )
@@ -116,7 +116,7 @@ def test_shares_of_the_branches_sum_to_a_hundred(by_network):
     np.testing.assert_allclose(np.sum([bar.x for bar in figure.data], axis=0), 100, atol=0.3)
     assert len(figure.data[0].x) == 6
     spans = [bar.customdata[0] for bar in figure.data]
-    assert spans == pytest.approx([100, 180, 260, 60])  # ms: block 1 has dilation 2
+    assert spans == pytest.approx([100, 180, 260, 60])  # ms; block 1 has dilation 2
 
 
 def test_the_difference_is_drawn_with_the_learnt_lambda(by_network):

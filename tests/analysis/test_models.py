@@ -1,4 +1,4 @@
-"""The models of the page: the bundled ones, CRY_MODEL, and what the About tab says of them."""
+"""Check which models the page loads (bundled, CRY_MODEL) and how the About tab describes them."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ FIRST, LAST = CHECKPOINTS / FOLDERS[OWN[0]], CHECKPOINTS / FOLDERS[OWN[-1]]
 
 
 def without_answer(folder):
-    """Turn a variance negative: the weights are finite, and the answers are not."""
+    """Make a running variance negative: the weights stay finite, the outputs do not."""
     weights = load_file(folder / WEIGHTS)
     weights["stem.2.running_var"] -= 10
     save_file(weights, folder / WEIGHTS)
@@ -85,7 +85,7 @@ def test_a_model_is_found_by_its_name_and_none_means_the_first(models):
 
 @pytest.fixture
 def other(tmp_path):
-    """A checkpoint that is not the bundled one, with markup where words belong."""
+    """Write a checkpoint that is not bundled, with markup in a label and its training notes."""
     config = cry_model.CheckpointConfig(
         "improved-ecapa-tdnn-no-mca",
         ("asleep", NASTY),
@@ -104,7 +104,7 @@ def test_a_folder_comes_first_and_the_header_names_it(other):
     html = [block.value for block in blocks if isinstance(block, gr.HTML)]
     assert any(f"<p>The model {other} answers first.</p>" in text for text in html)
     (selector,) = (block for block in blocks if isinstance(block, gr.Radio))
-    assert selector.value == ""  # that which fits the recording
+    assert selector.value == ""  # chosen by the recording
     assert [name for _, name in selector.choices] == ["", str(other), *OWN]
 
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
     assert note == f"The model {name} could not be loaded; the bundled models answer."
     assert f"<p>{note}</p>" in header(note)
     (message,) = caplog.messages
-    assert message.isprintable()  # no trace
+    assert message.isprintable()  # no traceback
 
 
 @pytest.mark.parametrize("value", [None, [], {"a": [1]}, 10**400, NASTY, "a\nb"])
@@ -145,7 +145,7 @@ def test_whatever_stands_in_the_notes_on_training_is_shown_as_text(other, value)
     (other / CONFIG).write_text(json.dumps(data), encoding="utf-8")
     for html in (header(NASTY), about(Model("x", "x", CryClassifier(*load_checkpoint(other))))):
         assert "<img" not in html
-        assert "&lt;img" in html  # of the label, too
+        assert "&lt;img" in html  # at least the label's
 
 
 def test_the_about_tab_says_what_the_configs_say(models, detector):

@@ -1,4 +1,4 @@
-"""Tables that others made: each form ends in a run that every panel can draw, or in a sentence."""
+"""Check that a user's table becomes a run that the panels can draw, or a one-sentence error."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ LABELS = ("fan", "gear box", "=cmd()")
 
 
 def predictions(rows=120, labels=LABELS, **columns):
-    """A table of the first form: right more often than not."""
+    """Return a table with probabilities, right more often than not."""
     rng = np.random.default_rng(0)
     truth = rng.integers(len(labels), size=rows)
     p = rng.dirichlet(np.ones(len(labels)), rows) + np.eye(len(labels))[truth]
@@ -34,14 +34,14 @@ def predictions(rows=120, labels=LABELS, **columns):
 
 
 def answers(table):
-    """The second form of the same: labels and predicted labels alone."""
+    """Return the same table with only the true and the predicted labels."""
     columns = [name for name in table if name.startswith("p_")]
     predicted = table[columns].idxmax(axis=1).str.removeprefix("p_")
     return pd.DataFrame({"y_pred": predicted, "y_true": table["label"]})
 
 
 def of_our_recordings(**columns):
-    """A committed run under other names of folds, of which nothing is said but its recordings."""
+    """Return one seed of a committed run, shuffled, without its folds, groups and seed."""
     table = OURS.of(*BABY)["resnet18"].predictions
     table = table[table["seed"] == 0].drop(columns=["fold", "group", "seed"])
     return table.sample(frac=1, random_state=0).assign(**columns)
@@ -128,7 +128,7 @@ def test_a_label_may_be_any_text(labels, tmp_path):
     table = predictions(60, labels)
     words = answers(table)
     for form in (table, words):
-        run = read(tmp_path, form.replace({NFC: NFD}))  # as another system writes it
+        run = read(tmp_path, form.replace({NFC: NFD}))  # in the other Unicode normal form
         assert sorted(run.labels) == sorted(labels)
         right = (words["y_true"] == words["y_pred"]).mean()
         assert run.evaluation.metrics["accuracy"].value == pytest.approx(right)
@@ -201,7 +201,7 @@ def test_it_joins_our_runs_on_its_recordings(columns, tmp_path):
     mine, ours = (found.of(*BABY)[name] for name in ("mine", "resnet18"))
     assert found.problems == ()
     assert (mine.labels, mine.folds) == (ours.labels, ours.folds)
-    assert mine.evaluation.groups == ours.evaluation.groups  # its babies, which the file lacks
+    assert mine.evaluation.groups == ours.evaluation.groups  # its babies, absent from the file
     values = {name: estimate.value for name, estimate in mine.evaluation.metrics.items()}
     assert values == pytest.approx({name: score(ours, name, [0]) for name in METRICS})
 

@@ -1,4 +1,4 @@
-"""The page as an API: what gradio_client and the browser get, and what is left on the server."""
+"""Check what the API returns to gradio_client and to a browser, and that it keeps no upload."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def test_only_two_endpoints_are_public_and_predict_comes_first(client):
 
 
 class Session:
-    """One visitor's page, as the browser speaks to the server: the upload once, then switches."""
+    """Send the requests of one visitor's browser: one upload, then switches of the model."""
 
     def __init__(self, server, name, path):
         self.http, self.name = httpx.Client(base_url=f"{server.url}/gradio_api", timeout=60), name
@@ -88,7 +88,7 @@ class Session:
         self.listen, self.model = ids["listen"], ids["model"]
 
     def run(self, target, event, *data):
-        """What the event of a component puts on the page."""
+        """Trigger an event of a component; return its outputs."""
         number = self.events[target, event]
         body = {"data": data, "fn_index": number, "session_hash": self.name}
         self.http.post("/queue/join", json=body)
@@ -100,12 +100,12 @@ class Session:
         raise AssertionError("the event gave no answer")
 
     def answer(self):
-        """The card of the session's recording."""
+        """Submit the recording; return the answer card."""
         file = {"path": self.file, "meta": {"_type": "gradio.FileData"}}
         return self.run(self.listen, "upload", file)[0]
 
     def switch(self, model):
-        """The card with this model's view of it."""
+        """Select a model; return the card with its answer."""
         return self.run(self.model, "input", None, model.name)[0]
 
 
@@ -118,7 +118,7 @@ def test_two_sessions_switch_without_their_files_and_do_not_mix(server, tmp_path
         told[None] = headline_html(session.chosen(models)[1])
         length = f"{4 + 2 * i}.0 s of sound"
         visits.append((Session(server, f"session{i}", path), told, length))
-    with ThreadPoolExecutor(2) as pool:  # at once
+    with ThreadPoolExecutor(2) as pool:  # in parallel
         answers = list(pool.map(lambda visit: visit[0].answer(), visits))
     for (_, told, length), html in zip(visits, answers, strict=True):
         assert told[None] in html

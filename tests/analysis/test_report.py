@@ -1,4 +1,4 @@
-"""The report: one page with everything in it, the same bytes each time, and what it cannot show."""
+"""Check that the report is complete, self-contained and reproducible, and names its gaps."""
 
 import base64
 import os
@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 
 COMMITTED = ROOT / "assets" / "results"
 MEGABYTES = 1_000_000
-CORPUS, LABEL = "<b>corpus", "</script><script>alert(1)</script>"  # no file may start a script
+CORPUS, LABEL = "<b>corpus", "</script><script>alert(1)</script>"  # must stay text
 
 
 def write(root, system, protocol):
@@ -45,7 +45,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(root, tmp_path_factory):
-    """The report of these results, by its command."""
+    """Return the report of these results, as written by the command."""
     out = tmp_path_factory.mktemp("report") / "new" / "report.html"
     assert main(["report", "--results", str(root), "--out", str(out)]) == 0
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
@@ -61,7 +61,7 @@ def written(root, out):
 def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
     text = written(COMMITTED, tmp_path / "report.html")
     assert len(text.encode()) < 10 * MEGABYTES
-    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)  # Plotly's own names
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)  # Plotly's code
     assert not re.findall(r"<(?:img|link|iframe|source|script)\b[^>]*(?:src|href)=", outside)
     assert 'class="overview"' in text
     found = find_runs(COMMITTED)
@@ -117,11 +117,11 @@ def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(root, tmp_path):
     (compared,) = re.findall(r'<p class="problem">(.*?)</p>', text)
     assert f"{corpus}/clip/ecapa-tdnn were not tested on the same recordings" in compared
     assert str(root) not in text
-    assert text.count("<summary><h3>") > 5  # of what is not damaged
+    assert text.count("<summary><h3>") > 5  # from the intact runs
 
 
 def test_words_stay_words(text):
-    assert "There is nothing to show yet" in text  # of modules, none of which was left out
+    assert "There is nothing to show yet" in text  # as no ablation was run
     assert f"{escape(CORPUS)}, random segments</h3>" in text
     assert "Metric: balanced accuracy" in text
     assert escape(LABEL) in text

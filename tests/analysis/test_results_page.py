@@ -1,4 +1,4 @@
-"""docs/results.md and the table of README: the committed ones, and some of synthetic runs."""
+"""Check docs/results.md, README's table and the overview against rescored predictions."""
 
 import json
 import re
@@ -38,7 +38,7 @@ SKILLS = {FULL: 2.6, NO_MCA: 0.2, NO_RSE: 2.6, NO_DIFFERENTIAL: 2.5, "ecapa-tdnn
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Donate-a-Cry under two protocols, ESC-10 under one; one run that was cut off."""
+    """Write runs on Donate-a-Cry under two protocols, on ESC-10 under one; one is unfinished."""
     root = tmp_path_factory.mktemp("results")
     for system, skill in SKILLS.items():
         write_run(root, system, skill, seeds=(0, 1), protocol="clip")
@@ -106,7 +106,7 @@ def test_the_held_out_fold_is_scored_alone(cells):
 
 def test_the_page_names_what_is_not_finished(root, cells):
     text = page(find_runs(root), cells, root)
-    assert "## Pruning" not in text  # which was not measured
+    assert "## Pruning" not in text  # as it was not measured
     assert "Not finished, and left out: donateacry/baby/resnet18." in text
 
 
@@ -130,7 +130,7 @@ def test_a_page_without_a_place_for_the_table_stays_as_it_is(text, tmp_path):
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == text
 
 
-# The overview against the runs that it sums up, of our results and of synthetic ones
+# The overview, compared with scores that scikit-learn computes from the predictions
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_the_sentence_is_that_of_the_verdicts(tmp_path, skill, heading):
     for system, own in skill.items():
         write_run(tmp_path, system, own, seeds=(0, 1))
     found = find_runs(tmp_path).readable
-    assert "<h2>" not in overview_html(found, tmp_path)  # without verdicts it counts none
+    assert "<h2>" not in overview_html(found, tmp_path)  # no file of verdicts yet
     write_verdicts(cells_of(found.runs), tmp_path)
     verdicts = json.loads((tmp_path / VERDICTS).read_text())
     html = unescape(overview_html(found, tmp_path))

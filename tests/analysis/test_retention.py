@@ -1,4 +1,4 @@
-"""The sweep and the end of a visit: what is old or needed by nobody goes, and nothing else."""
+"""Check that expired or unused uploads and sessions are deleted, and nothing else."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from tests.server import file_names
 
 
 def put(folder, name, content=b"sound"):
-    """A file as an upload lies there: in a folder of its own."""
+    """Write a file as Gradio stores an upload, in a folder of its own; return its path."""
     path = folder / f"of-{name}" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -23,7 +23,7 @@ def put(folder, name, content=b"sound"):
 
 
 def old(monkeypatch, seconds=60.0):
-    """Makes whatever was written before now too old; ctime is coarse, and cannot be set."""
+    """Shift the clock so that all existing files expire; ctime is coarse and cannot be set."""
     time.sleep(0.2)
     start = time.time()
     monkeypatch.setattr("analysis.uploads.KEPT_SECONDS", seconds)
@@ -82,7 +82,7 @@ def test_the_oldest_go_until_the_rest_fits(folder, monkeypatch, most):
     for name, size in sizes.items():
         put(folder, name, b"x" * size)
         time.sleep(0.02)
-    (folder / "tmprunning").write_bytes(b"x" * 500)  # still coming in: it counts, and stays
+    (folder / "tmprunning").write_bytes(b"x" * 500)  # still being received: it counts, but stays
     monkeypatch.setattr("analysis.uploads.SETTLED_SECONDS", 0.0)
     needed = {folder / "of-1.wav" / "1.wav"}
     left = list(sizes)

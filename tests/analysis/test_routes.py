@@ -1,4 +1,4 @@
-"""Only the listed routes of Gradio answer, however a request is spelt."""
+"""Check that only the listed routes of Gradio respond, however the path is spelt."""
 
 import contextlib
 import http.client
@@ -22,7 +22,7 @@ from analysis.server import OPEN_ROUTES
 
 API = "/gradio_api"
 OPEN = [route for routes in OPEN_ROUTES.values() for route in routes]
-# Some of those that must not answer, so that an empty walk is no success.
+# Some routes that exist and must not respond, so that the test cannot pass on an empty list.
 CLOSED = {
     *(f"POST {API}/process_recording", f"POST {API}/vibe-code/", "POST /login"),
     *(f"GET {API}/deep_link", f"GET {API}/run-history/records", "GET /monitoring/{key}"),
@@ -31,7 +31,7 @@ CLOSED = {
 
 
 def ask(server, request, **headers):
-    """Send ``"METHOD /path"`` as it is written; return status and body."""
+    """Send ``"METHOD /path"`` verbatim; return status and body."""
     method, path = request.split(" ", 1)
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     with contextlib.closing(connection):
@@ -45,7 +45,7 @@ def ask(server, request, **headers):
 
 def test_whatever_is_not_on_the_list_is_not_there(server):
     app = App.create_app(gr.Blocks(), app_kwargs=launch_options()["app_kwargs"])
-    # Newer FastAPI lists the routes of an included router only there.
+    # Newer versions of FastAPI list the routes of an included router only there.
     routes = getattr(fastapi.routing, "iter_route_contexts", iter)(app.routes)
     served = {
         f"{method} {route.path}"
@@ -62,7 +62,7 @@ def test_whatever_is_not_on_the_list_is_not_there(server):
 
 
 def variants(path):
-    """Spell a path as somebody would to get around the list."""
+    """Return spellings of a path that might bypass the list."""
     last = path.rsplit("/", 1)[1]
     prefixes = ("/", "/assets/..", "/static/%2e%2e", "/config", "/config/..", "http://127.0.0.1")
     suffixes = ("", "/", "//", "%00", "%0a", "%20", ";x", "?x=/config", "%3f")
@@ -86,7 +86,7 @@ def variants(path):
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_no_spelling_of_a_path_gets_around_the_list(server, target, method):
-    allowed = ("/assets/", "/static/")  # whose files Gradio looks for itself, and finds none
+    allowed = ("/assets/", "/static/")  # Gradio itself finds no such file there
     for path in variants(target):
         status, body = ask(server, f"{method} {path}")
         if method == "GET" and path.startswith(allowed):
@@ -103,7 +103,7 @@ def test_other_methods_than_the_listed_are_not_there(server, path):
     answers = {m: ask(server, f"{m} {path}")[0] for m in METHODS if f"{m} {path}" not in OPEN}
     assert answers == dict.fromkeys(answers, 404)
     assert ask(server, f"CONNECT {path}")[0] in (400, 404)
-    # Before any route is run, Gradio answers a preflight, alike for what is there and what is not.
+    # Gradio answers a preflight before routing, alike for existing and missing paths.
     headers = {"Origin": "https://elsewhere.test", "Access-Control-Request-Method": "POST"}
     preflights = {ask(server, f"OPTIONS {asked}", **headers) for asked in (path, f"{API}/nonsense")}
     assert len(preflights) == 1
@@ -134,7 +134,7 @@ def test_the_fitting_headers_of_a_proxy_or_a_websocket_open_nothing(server, head
 
 @pytest.fixture
 def below():
-    """Serve given routes behind the middleware of the page."""
+    """Return a function that serves given routes behind the middleware of the page."""
     middleware = launch_options()["app_kwargs"]["middleware"]
     return lambda routes, **to: TestClient(Starlette(routes=routes, middleware=middleware), **to)
 
@@ -167,7 +167,7 @@ def test_it_works_below_a_prefix(below, path):
 
 
 def test_nobody_skips_the_queue(server):
-    """Refuse to run a queued function at once: outside of a Space Gradio would."""
+    """Refuse to run a queued function directly, which Gradio allows outside of a Space."""
     config = json.loads(ask(server, "GET /config")[1])
     queued = [d for d in config["dependencies"] if d["queue"] is not False and d["backend_fn"]]
     assert queued
@@ -179,7 +179,7 @@ def test_nobody_skips_the_queue(server):
 
 
 def test_no_other_server_runs_beside_it(monkeypatch):
-    """Start none, whatever the environment asks: it would have routes of its own."""
+    """Start none even if the environment asks for it: it would have routes of its own."""
     monkeypatch.setenv("GRADIO_SSR_MODE", "true")
     monkeypatch.setenv("GRADIO_NUM_WORKERS", "1")
     before = multiprocessing.active_children()

@@ -1,4 +1,4 @@
-"""Reading results folders: what is there, what is not, and what is said about it."""
+"""Check reading results folders: complete, unfinished and damaged runs, and files beside them."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert (run.parameters, run.multiply_adds, run.wall_seconds) == (1000, 2000, 360.0)
     assert (run.preset["epochs"], run.fitted_with("device")) == (7, "cpu")
     assert len(run.predictions) == 2 * 2 * 90
-    pd.testing.assert_frame_equal(run.recordings, rows_of(run)[0])  # 007 is no number
+    pd.testing.assert_frame_equal(run.recordings, rows_of(run)[0])  # 007 stays text
     means = run.recordings.groupby("recording")["p_hungry"].mean()
     over_seeds = run.judged_over_seeds.set_index("recording")["p_hungry"]
     pd.testing.assert_series_equal(over_seeds, means)
@@ -72,7 +72,7 @@ def test_runs_are_found_in_the_order_of_the_registry(tmp_path):
     for system in ("resnet18", "ecapa-tdnn"):
         write_run(tmp_path, system)
     found = find_runs(tmp_path)
-    assert found.readable is found  # figures are kept by it
+    assert found.readable is found  # it keys the cache of figures
     assert found.cells == (BABY,)
     assert list(found.of(*BABY)) == ["ecapa-tdnn", "resnet18"]
     assert found.of(*CLIP) == {}
@@ -81,7 +81,7 @@ def test_runs_are_found_in_the_order_of_the_registry(tmp_path):
 
 
 def test_predictions_without_a_fold_are_refused(tmp_path):
-    """Other damage: tests/cry_model/test_results.py."""
+    """Refuse a missing fold or file; for other damage see tests/cry_model/test_results.py."""
     folder = write_run(tmp_path, "resnet18")
     change_table(folder, lambda table: table[table["fold"] != 1])
     with pytest.raises(ResultsError, match="not all 3 folds of seed 0"):
@@ -114,7 +114,7 @@ def test_the_folder_of_other_results_has_to_be_there(tmp_path, monkeypatch, caps
     assert "There is no results folder" in capsys.readouterr().err
 
 
-# Scores of permuted labels, of a linear classifier and of models, in the panel and on the page
+# Scores with permuted labels, of a linear classifier and of models, as read and in the panel
 
 
 AGAINST = {
@@ -133,7 +133,7 @@ def write_chance(root, protocol, folds=FOLDS):
 
 @pytest.fixture
 def root(tmp_path):
-    """A test under two splits, and a model that was fitted to permuted labels once, and twice."""
+    """Write permutation tests of two splits, with one and two models fitted to permuted labels."""
     root = tmp_path / "results"
     for protocol in AGAINST:
         write_run(root, FULL, 0.5, protocol=protocol)

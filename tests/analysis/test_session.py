@@ -1,4 +1,4 @@
-"""One recording, every model: what is shown and kept of it, for whom, and what ten minutes cost."""
+"""Check the answers of all models to one recording: what is kept, faults, and bounded costs."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_a_fault_in_one_model_leaves_the_others_their_answers(models, clip, dete
 def test_of_minutes_work_and_memory_are_bounded_and_the_bar_moves_on(
     tmp_path, models, detector, monkeypatch
 ):
-    """A cry of two minutes, then three of some seconds."""
+    """Classify a cry of two minutes, then three of a few seconds."""
     path = write(tmp_path / "long.wav", scene(20, 120, 20, 5, 10, 4, 10, 6, 5))
     told, batches, backend = [], [], models[-1].classifier.backend
     forward = backend.forward
@@ -88,7 +88,7 @@ def test_of_minutes_work_and_memory_are_bounded_and_the_bar_moves_on(
     assert pieces == len(answer.pieces) <= 2 * seconds / 5 + 2 * len(answer.segments)
     assert max(shape[0] * shape[1] for shape in batches) <= CryClassifier.AT_ONCE * 8000
     long_one = [p for p in answer.pieces if p.end < 145]
-    assert len(long_one) <= 121 / 5 + 2  # of two minutes, no second is heard twice
+    assert len(long_one) <= 121 / 5 + 2  # the two minutes are cut without overlap
 
 
 def test_a_short_recording_is_not_reported_and_not_downsampled(tmp_path, models, detector):
@@ -109,6 +109,6 @@ def test_downsampling_keeps_what_the_models_hear():
     assert slim.duration == pytest.approx(61, abs=1e-3)
     spectrum = np.abs(np.fft.rfft(slim.waveform.numpy()[: 60 * RATE])) / (30 * RATE)
     assert spectrum[7600 * 60] == pytest.approx(0.1, abs=0.002)
-    assert spectrum[7000 * 60] < 1e-3  # where 9 kHz would have been folded to
+    assert spectrum[7000 * 60] < 1e-3  # the alias of 9 kHz
     telephone = Recording(slim.waveform[: 8000 * 61], 8000)
     assert downsample(telephone) is telephone

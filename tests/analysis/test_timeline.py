@@ -1,4 +1,4 @@
-"""Several cries in a recording: a table, a file, a figure; nothing where nothing was heard."""
+"""Check the table, file and figures of several cries in one recording; pauses stay empty."""
 
 import base64
 import csv
@@ -23,7 +23,7 @@ from cry_model.sound.front_end_config import FrontEndConfig
 from tests.stand_ins import scene, write
 
 NOTHING = "can&#39;t tell"
-CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put
+CRIES = ((6, 11), (17, 20), (28, 34))  # s, start and end of each
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def session(path, models, detector):
 
 @pytest.fixture(scope="module")
 def prediction(session, models):
-    """The network with the reasons of Donate-a-Cry."""
+    """Return the prediction of the network with the reasons of Donate-a-Cry."""
     return session.answers[models[-1].name]
 
 
@@ -69,7 +69,7 @@ def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, p
         middles = (np.arange(len(cells)) + 0.5) * prediction.track.step
         inside = cells[(middles > start) & (middles < end)]
         assert float(row["cry_probability"]) == pytest.approx(inside.max(), abs=1e-3)
-        # The same from the cry with half a second on either side, cut out by hand.
+        # Expected: the prediction for the cry and half a second on either side, cut out by hand.
         low, high = (round(s * recording.sample_rate) for s in (start - 0.5, end + 0.5))
         alone = classifier.predict(recording.waveform[low:high], recording.sample_rate)
         for label, share in alone.probabilities.items():
@@ -108,7 +108,7 @@ def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction, count, o
 
 
 def test_there_is_a_timeline_where_there_is_something_to_find(session, prediction):
-    assert not has_timeline(prediction)  # of a model that is at chance
+    assert not has_timeline(prediction)  # the model is no better than chance
     prediction = replace(prediction, evaluation=None)
     one = replace(prediction, segments=prediction.segments[:1])
     cards = sound_cards(session.display, prediction, FrontEndConfig())

@@ -1,4 +1,4 @@
-"""Uploads and sessions: who needs them keeps them, and nothing else stays, not at the end."""
+"""Check that uploads and sessions stay while a request needs them, and are then deleted."""
 
 import contextlib
 import json
@@ -26,15 +26,15 @@ from analysis.uploads import needing
 from tests.conftest import ROOT
 from tests.server import file_names, until, wait_for
 
-PATIENCE = 60  # s, on a busy machine
+PATIENCE = 60  # s, enough on a busy machine
 
 
 class Small:
-    """A page with one function, behind everything that stands before the real one."""
+    """Serve a page with one function, with the real launch options and upload limit."""
 
     def __init__(self, most):
-        self.gates = {}  # bytes of a file -> what its answer waits for
-        self.begun = 0  # answers
+        self.gates = {}  # content of a file -> event that its answer waits for
+        self.begun = 0  # number of answers
         with gr.Blocks(analytics_enabled=False) as self.page:
             source, answer = gr.Audio(type="filepath"), gr.Textbox()
             gr.Button().click(self.read, source, answer, api_name="read")
@@ -55,14 +55,14 @@ class Small:
         return httpx.post(f"{self.url}/{place}", files={"files": (name, content)}, timeout=PATIENCE)
 
     def ask(self, path):
-        """Joins the queue; returns the address of the answer."""
+        """Join the queue; return the URL of the answer."""
         data = {"path": path, "meta": {"_type": "gradio.FileData"}}
         asked = httpx.post(f"{self.url}/call/read", json={"data": [data]}, timeout=PATIENCE)
         return f"{self.url}/call/read/{asked.json()['event_id']}"
 
 
 def begin(port, head, body):
-    """The beginning of an upload, of which nothing more comes."""
+    """Send the beginning of an upload and no more; return the open socket."""
     end = socket.create_connection(("127.0.0.1", port))
     kind = "Content-Type: multipart/form-data; boundary=cry"
     lines = ("POST /gradio_api/upload HTTP/1.1", "Host: localhost", kind, head, "", "")
@@ -72,7 +72,7 @@ def begin(port, head, body):
 
 @pytest.fixture
 def small(folder, monkeypatch):
-    """``small(most)``: the page, which forgets at once."""
+    """Return a function, ``small(most)``, that starts a page that deletes uploads at once."""
     forget = uploads.delete_upload
     monkeypatch.setattr("analysis.uploads.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("analysis.uploads.delete_upload", lambda path: forget(path, 0.0))
@@ -91,21 +91,21 @@ def answer(address):
 
 
 def test_a_file_stays_for_a_request_that_still_waits(small, folder):
-    """A and B ask about one file, C about another one between them; A's answer deletes nothing."""
+    """Queue two requests on one file and, between them, one on another; all get their file."""
     page = small()
     page.gates = {b"A": threading.Event(), b"C": threading.Event()}
     shared, other, mark = (page.send(content).json()[0] for content in (b"A", b"C", b"mark"))
     first, between, last = (page.ask(path) for path in (shared, other, shared))
     page.gates[b"A"].set()
     assert answer(first) == ["A"]
-    uploads.delete_upload(mark)  # when this one is gone, the other's time has come as well
+    uploads.delete_upload(mark)  # once this is deleted, the shared file was due as well
     assert until(lambda: not Path(mark).exists())
     assert Path(shared).exists()
     page.gates[b"C"].set()
     assert answer(between) == ["C"]
     assert answer(last) == ["A"]
     assert until(lambda: not file_names(folder))
-    assert until(lambda: not list(folder.iterdir()))  # nor the folders, which told of a visit
+    assert until(lambda: not list(folder.iterdir()))  # nor the folders, which would reveal a visit
 
 
 def test_a_request_that_went_away_keeps_nothing(small, folder):
@@ -122,7 +122,7 @@ def test_a_request_that_went_away_keeps_nothing(small, folder):
 
 
 def test_same_bytes_at_the_same_time_are_answered_every_time(small, folder, tmp_path):
-    """Twelve requests by four visitors, and each answer deletes what it was about at once."""
+    """Send twelve requests by four visitors, where each answer deletes its own upload at once."""
     page = small()
     path = tmp_path / "cry.wav"
     path.write_bytes(b"the same")
@@ -165,7 +165,7 @@ def test_uploads_are_refused_in_words_until_there_is_room(small, folder):
     page = small(most=60_000)
     mine = page.send(b"x" * 20_000).json()[0]
     assert page.send(b"y" * 20_000).status_code == 200
-    for size in (20_000, 20_000_000):  # which is sent whole, or the words would not arrive
+    for size in (20_000, 20_000_000):  # read whole, or the client would miss the answer
         refused = page.send(b"z" * size)
         assert (refused.status_code, refused.text) == (503, FULL)
     assert Path(mine).exists()  # its request may be on the way
@@ -204,7 +204,7 @@ def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, fol
     kept = (queue.pending_messages_per_session, queue.pending_event_ids_session)
     assert all(kept)
 
-    def gone_an_hour_later():  # the end of the request may yet say that it was used
+    def gone_an_hour_later():  # the end of the request may still renew it
         for name in list(used):
             used[name] -= timedelta(hours=1)
         return not any(kept)
@@ -213,7 +213,7 @@ def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, fol
     assert until(lambda: not any(path in names for names in page.page.temp_file_sets))
 
 
-# The real main() with a page of one field: only the models, which take long to load, are left out.
+# The real main() with a minimal page, and without the models, which take long to load.
 SCRIPT = """
 import signal
 
@@ -239,7 +239,7 @@ app.main()
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
 def test_no_file_is_left_and_no_name_in_the_log(tmp_path, asked):
-    """Of a whole upload, one that is under way, a page that is open, and a call that fails."""
+    """Stop the server with one complete and one partial upload, an open page and a failed call."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -268,6 +268,6 @@ def test_no_file_is_left_and_no_name_in_the_log(tmp_path, asked):
         process.wait()
     assert file_names(cache) == set()
     told = log.read_text()
-    assert "ValueError" in told  # of the call that failed
+    assert "ValueError" in told  # from the failed call
     assert "given-name" not in told
     assert "KeyboardInterrupt" not in told

@@ -1,4 +1,4 @@
-"""A real Chromium on the real page. Skips, with a reason, where Chromium is not installed."""
+"""Drive a real Chromium on the real page; skip, with a reason, if it is not installed."""
 
 import contextlib
 import os
@@ -21,13 +21,13 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-LONGEST = 60_000  # ms that anything is waited for
+LONGEST = 60_000  # ms, timeout of every wait
 playwright.expect.set_options(timeout=LONGEST)
 
 
 @dataclass
 class Visit:
-    """A browser window on the page, and what went wrong in it."""
+    """Hold a browser window on the page, with its errors and requests."""
 
     page: object
     home: str
@@ -35,44 +35,44 @@ class Visit:
     requests: list = field(default_factory=list)
 
     def upload(self, path: Path) -> None:
-        """Chooses a file, as through the file dialogue."""
+        """Choose a file, as through the file dialogue."""
         self.page.locator("#listen input[type=file]").set_input_files(str(path))
 
     def ask(self, path: Path, kind: str = "") -> None:
-        """Chooses a file and waits for its answer."""
+        """Choose a file and wait for its answer."""
         self.upload(path)
         self.answered(kind)
 
     def answered(self, kind: str = "") -> None:
-        """Waits for an answer, of one kind if it is named."""
+        """Wait for an answer, of the given kind if there is one."""
         self.page.wait_for_selector("#listen [data-listen=root]:not([data-state=sending])")
         of_kind = f'[data-kind="{kind}"]' if kind else ":not(.problem)"
         self.page.wait_for_selector(f"#answer .answer{of_kind}")
 
     def open(self, fold: str, *figures: str) -> None:
-        """Opens a fold of figures and waits for them."""
+        """Open a fold of figures and wait for them."""
         self.page.get_by_role("button", name=fold).click()
         for figure in figures or FOLDS[fold]:
             self.page.wait_for_selector(f"#{figure}-figure .main-svg")
 
     def save(self, place) -> tuple[str, bytes]:
-        """Clicks where something can be saved; returns the file's name and content."""
+        """Click a download control; return the file's name and content."""
         with self.page.expect_download() as download:
             place.click()
         return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
     def sent(self, part: str) -> list:
-        """What went to an address, or had a content, with this part."""
+        """Return the requests whose URL or body contains ``part``."""
         return [r for r in self.requests if part in f"{r.url} {r.post_data}"]
 
     def check(self) -> None:
-        """All is well in the console, comes from the page itself, fits the window, can be read."""
+        """Require no error, no request to another host, no overflow, and enough contrast."""
         own = (self.home, "data:", "blob:")
         assert self.errors == []
         assert [r.url for r in self.requests if not r.url.startswith(own)] == []
         root = self.page.locator(":root")
         assert root.evaluate("root => root.scrollWidth - root.clientWidth") <= 1
-        with contextlib.suppress(playwright.TimeoutError):  # what moves may be faint for a moment
+        with contextlib.suppress(playwright.TimeoutError):  # text fading in is faint
             self.page.wait_for_function(f"!({FAINT})().length", polling=500, timeout=5000)
         assert self.page.evaluate(FAINT) == []
 
@@ -87,20 +87,20 @@ def browser_type():
 
 @pytest.fixture(scope="session")
 def microphone(tmp_path_factory):
-    """The file that the browser's microphone plays; it is read anew whenever one is opened."""
+    """Return the file that the browser's microphone plays; it is read again on each opening."""
     return tmp_path_factory.mktemp("microphone") / "heard.wav"
 
 
 @pytest.fixture(scope="session")
 def browser(browser_type, microphone):
-    """One Chromium for all visits, each of which has a profile of its own, in memory."""
+    """Start one Chromium for all visits; each visit has its own profile, in memory."""
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
     with contextlib.closing(browser_type.launch(executable_path=CHROMIUM, args=flags)) as browser:
         yield browser
 
 
 def watch(context, home):
-    """Open a window of ``context``; ``home``: how the addresses begin that it may ask for."""
+    """Open a window of ``context``; ``home`` is the prefix of the URLs that it may request."""
     page = context.new_page()
     page.set_default_timeout(LONGEST)
     seen = Visit(page, home)
@@ -120,9 +120,9 @@ def visit_page(context, server):
 
 @pytest.fixture
 def visit(browser, microphone, server, examples):
-    """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``.
+    """Return a function to open the page in a new profile: ``visit(width=390, heard=wav)``.
 
-    What each shows at last is checked.
+    Each visit is checked at the end of the test.
     """
     with contextlib.ExitStack() as contexts:
         visits = []
@@ -173,4 +173,4 @@ FAINT = """() => {
   }
   return faint;
 }"""
-"""The visible words whose contrast with what is behind them is less than WCAG asks for."""
+"""Script that returns visible text with a contrast below 4.5, the minimum of WCAG 2, level AA."""

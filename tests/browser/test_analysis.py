@@ -1,6 +1,6 @@
-"""What a researcher does on the Analysis tab, and in the report, in a real Chromium.
+"""Use the Analysis tab and the report in a real Chromium, as a researcher does.
 
-The results are ours. The recordings behind them are made up, under the names that the results have.
+The results are the committed ones. Their recordings are replaced by a clip under the same names.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ SIZES = pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "da
 
 
 class Panels:
-    """The Analysis tab in a browser window."""
+    """Drive the Analysis tab in a browser window."""
 
     def __init__(self, seen, address=""):
         self.seen, self.page = seen, seen.page
@@ -42,16 +42,16 @@ class Panels:
             self.drawn("overview")
 
     def go(self, panel):
-        """Chooses a view."""
+        """Choose a view."""
         self.page.locator(".views").get_by_role("link", name=panel.title, exact=True).click()
         self.drawn(panel.name)
 
     def drawn(self, name):
-        """Waits for the view and for every figure of it."""
+        """Wait for the view and all its figures."""
         self.page.wait_for_selector(f".analysis[aria-busy=false] #view-{name}")
 
     def choose(self, field, value):
-        """Another choice in the bar, by a menu or a button."""
+        """Select another value in the bar, by a menu or a button."""
         place = self.page.locator(f"#choose-{field.name}")
         if field.kind == "menu":
             place.focus()
@@ -60,7 +60,7 @@ class Panels:
             (place if field.kind == "switch" else place.locator(f"[value='{value}']")).click()
 
     def told(self, panel, **asked):
-        """Waits for the heading and the numbers of what is asked for, and for the figures."""
+        """Wait for the figures, and the heading and numbers that ``view_of`` gives."""
         first = view_of(panel, FOUND, asked).exhibits[0]
         expect(self.page.locator(f"#{panel.name}-0-heading")).to_have_text(first.title)
         numbers = first.note.split("\n\n")[0]
@@ -74,7 +74,7 @@ def panels(visit):
 
 
 def others(field):
-    """The other values that can be chosen."""
+    """Return the values that are not selected."""
     values = ["True", "False"] if field.kind == "switch" else [value for _, value in field.options]
     return [value for value in values if value != field.value]
 
@@ -101,11 +101,11 @@ def test_every_choice_changes_what_is_shown_and_back_goes_back(panels, panel):
 
 @SIZES
 def test_a_number_of_the_overview_opens_its_panel_and_the_choice_goes_along(visit, width, scheme):
-    """To the same address later, the next view, and the next visit of the tab."""
+    """Keep the choice on a reload, in the next view, and on return to the tab."""
     panels = Panels(visit(width=width, scheme=scheme))
     page = panels.page
     panels.seen.check()
-    asked = {"corpus": "donateacry", "split": "baby"}  # which no view shows at first
+    asked = {"corpus": "donateacry", "split": "baby"}  # not the default of any view
     page.locator(".overview a[href*='view=systems&corpus=donateacry&split=baby']").first.click()
     panels.told(SYSTEMS, **asked)
     assert page.url.endswith("?tab=analysis&view=systems&corpus=donateacry&split=baby")
@@ -128,7 +128,7 @@ def test_a_figure_can_be_taken_away(panels):
     assert (name, content[:4]) == (f"{first.name}.png", b"\x89PNG")
     name, content = panels.seen.save(place.get_by_role("button", name="Figure (SVG)"))
     assert (name, content[:4]) == (f"{first.name}.svg", b"<svg")
-    assert b"fill: rgb(255, 255, 255)" in content  # readable wherever it is put
+    assert b"fill: rgb(255, 255, 255)" in content  # readable on any background
     assert first.title.split()[0] in content.decode()
 
 
@@ -161,7 +161,7 @@ def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
     page.locator("#view-yours h3", has_text="my-cnn").wait_for()
     page.locator("#view-yours a", has_text="Compare").click()
     page.locator("#compare-0-heading", has_text="my-cnn").wait_for()
-    for title in ("Table 1", "Unseen babies"):  # which show ours alone
+    for title in ("Table 1", "Unseen babies"):  # which show only our results
         page.locator(".views a", has_text=title).click()
         page.locator(".views [aria-current]", has_text=title).wait_for()
         page.locator(".analysis[aria-busy=false] .exhibit").first.wait_for()
@@ -171,14 +171,14 @@ def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
     page.locator(".views a", has_text="Compare").click()
     page.locator("#view-compare .exhibit").first.wait_for()
     assert "my-cnn" not in page.locator(".bar").inner_text()
-    assert server.kept(30) == []  # nothing of it on the server
+    assert server.kept(30) == []  # nothing stays on the server
 
 
-# From a cell of a confusion matrix, or an error, to the sound of a recording and its answer
+# From a cell of a confusion matrix, or an error, to a recording: play it and classify it
 
 CELL = f"corpus={PLAYED.dataset}&split={PLAYED.protocol}"
 SILENT = most_confident_error(FOUND, PLAYED)
-"""The recording that the page does not have."""
+"""The one recording whose sound is missing."""
 
 
 def by_keyboard(page, _, **cell):
@@ -203,12 +203,12 @@ def by_mouse(page, labels, true, answer):
 
 
 def play(seen, recording):
-    """Plays the recording's row, wherever the list has been scrolled to."""
+    """Play a recording by its row, wherever the list is scrolled to."""
     seen.page.locator(f".play-row[data-recording='{recording}']").first.click()
 
 
 def ask_about_it(seen):
-    """Waits for the sound that is played, and has it answered on the Listen tab."""
+    """Wait for the sound to load, and have the Listen tab classify it."""
     seen.page.wait_for_function("document.querySelector('.listening audio')?.duration > 6.4")
     seen.page.get_by_role("button", name="Ask about it").click()
     seen.answered()
@@ -224,7 +224,7 @@ def test_a_cell_is_listed_heard_and_answered(
     run = FOUND.of(*PLAYED)[FULL]
     counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy().copy()
     np.fill_diagonal(counts, 0)
-    second = np.unravel_index(counts.argsort(axis=None)[-2], counts.shape)  # the first is shown
+    second = np.unravel_index(counts.argsort(axis=None)[-2], counts.shape)  # the first is default
     true, answer = (run.labels[i] for i in second)
     listed = cell_list(run, true, answer)
     recording = next(name for name in listed["Recording"] if name != SILENT)
@@ -236,7 +236,7 @@ def test_a_cell_is_listed_heard_and_answered(
     assert seen.page.locator(".play-row").count() == len(listed)
     play(seen, recording)
     expect(seen.page.locator(".listening .name")).to_have_text(recording)
-    assert server.recordings() == []  # nothing was written to play it
+    assert server.recordings() == []  # playing writes no file
     ask_about_it(seen)
     assert seen.page.get_by_role("tab", name="Listen").get_attribute("aria-selected") == "true"
     expected = models[0].classifier.predict(examples / "synthetic_rhythmic.wav").answer
@@ -258,9 +258,9 @@ def test_an_error_that_is_not_at_hand_says_so_and_what_is_opened_twice_leaves_no
     assert server.kept(30) == []
 
 
-# The report, which has no network
+# The report, offline
 
-EVIL = '"><img src=x onerror=document.title="taken">'  # a folder's name has no slash
+EVIL = '"><img src=x onerror=document.title="taken">'  # no slash: it names a folder
 EVIL_LABEL = (
     "</script><script>document.title = 'taken'</script><img src='http://127.0.0.1:9/x.png'>"
 )
@@ -286,8 +286,8 @@ def test_every_figure_of_the_report_is_drawn_without_a_network(browser, report, 
         page = seen.page
         page.goto(report.as_uri())
         assert page.locator(".plot").count() > 2
-        assert page.locator(".plot.js-plotly-plot").count() == 0  # in folds, which are shut
-        page.locator(".overview a").first.click()  # opens its own
+        assert page.locator(".plot.js-plotly-plot").count() == 0  # inside closed folds
+        page.locator(".overview a").first.click()  # opens the linked fold
         page.locator(".plot .main-svg").first.wait_for()
         page.locator("details").evaluate_all("all => all.forEach((fold) => { fold.open = true; })")
         for place in page.locator(".plot").all():

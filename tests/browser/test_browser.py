@@ -1,4 +1,4 @@
-"""What a visitor does, in a real Chromium."""
+"""Use the page in a real Chromium, as a visitor does."""
 
 import contextlib
 import re
@@ -38,7 +38,7 @@ def test_an_uploaded_cry_has_an_answer_and_figures_and_another_model_others(
     card = seen.page.locator("#answer .card")
     assert card.inner_text().startswith(f"{say('maybe')}\n\n{say.label(answer.labels[0])}")
     assert seen.page.locator("#answer[aria-live=polite]").count() == 1
-    assert seen.page.locator(".main-svg").count() == 0  # nothing is drawn before it is asked for
+    assert seen.page.locator(".main-svg").count() == 0  # figures are drawn on request only
     seen.open("What I listened to")
     seen.page.wait_for_selector("#sound-figure[role=img][aria-label*='A recording of 6.5 s']")
     seen.open("For researchers")
@@ -51,7 +51,7 @@ def test_an_uploaded_cry_has_an_answer_and_figures_and_another_model_others(
     seen.page.wait_for_selector("#feature-section", state="hidden")
     seen.page.wait_for_selector("#map-figure .main-svg")
     assert seen.page.get_by_label(models[2].label).is_checked()
-    expect(card).to_contain_text("no more often than chance")  # on babies that it never heard
+    expect(card).to_contain_text("no more often than chance")  # on unseen babies
     assert server.kept() == []
 
 
@@ -70,7 +70,7 @@ def test_a_recording_says_that_it_hears_crying_and_is_answered(visit, server, cr
     expect(button).to_contain_text("Record again")
     button.click()
     seen.page.wait_for_selector("[data-state=recording]")
-    seen.ask(cry)  # another sound ends the recording
+    seen.ask(cry)  # choosing a file ends the recording
     seen.page.wait_for_timeout(1500)
     assert seen.page.locator("[data-state=answered]").count() == 1
     assert seen.page.evaluate(f"{PLAYER}.duration") == pytest.approx(6.5, abs=0.1)
@@ -138,13 +138,13 @@ def test_every_state_fits_the_screen_and_can_be_read(visit, cry, scheme, width, 
         seen.check()
         card = seen.page.locator("#answer .card, #answer .problem").bounding_box()
         assert seen.page.locator("#answer").bounding_box()["y"] >= 0, kind
-        assert card["y"] + card["height"] <= 844, kind  # in the first screen, whole
+        assert card["y"] + card["height"] <= 844, kind  # entirely on the first screen
     seen.page.locator("#answer details.numbers").evaluate("fold => { fold.open = true; }")
     widths = seen.page.locator("#answer .kind .fill").evaluate_all(
         "all => all.map((fill) => fill.getBoundingClientRect().width)"
     )
     assert widths == sorted(widths, reverse=True)
-    assert widths[0] > 30  # they are seen
+    assert widths[0] > 30  # visible
     seen.open("What I listened to")
     seen.open("For researchers")
 
@@ -190,7 +190,7 @@ STORED = """async () => [
 
 
 def test_nothing_of_the_visitor_stays_in_the_browser(browser_type, server, cry, tmp_path):
-    """Neither where the page could read it again, nor in any file of the profile."""
+    """Search the storage that the page can read, and every file of the profile."""
     wave, rate = soundfile.read(cry)
     path = write(tmp_path / "given-name-of-a-child.wav", wave[: 5 * rate], rate)
     profile = tmp_path / "profile"
@@ -243,7 +243,7 @@ def test_it_can_be_installed(visit, server):
     ],
 )
 def test_a_full_server_is_a_sentence_and_the_next_try_works(visit, cry, address, refusal):
-    """In the language of the browser."""
+    """Check the sentences in the language of the browser, German."""
     seen, say = visit(locale="de-DE", width=390), LANGUAGES["de"]
     for key in ("question", "record", "choose", "tab.listen", "privacy"):
         seen.page.get_by_text(say(key), exact=True).first.wait_for()
@@ -253,9 +253,9 @@ def test_a_full_server_is_a_sentence_and_the_next_try_works(visit, cry, address,
     seen.page.route(address, lambda route: route.fulfill(**refusal))
     seen.upload(cry)
     seen.page.get_by_text(say("problem.busy")).wait_for()
-    assert len(seen.errors) == 1  # of the refusal
+    assert len(seen.errors) == 1  # from the refusal
     seen.errors.clear()
-    assert not seen.page.get_by_text("currently busy").is_visible()  # Gradio's own, in English
+    assert not seen.page.get_by_text("currently busy").is_visible()  # Gradio's message
     for former in ("#answer .answer", ".tonight .offered", ".fold"):
         assert not seen.page.locator(former).first.is_visible()
     seen.page.unroute(address)
@@ -265,7 +265,7 @@ def test_a_full_server_is_a_sentence_and_the_next_try_works(visit, cry, address,
 
 
 def test_what_an_answer_rested_on_is_heard_and_not_kept(visit, server, cry, tmp_path):
-    """The page's own file is sent for it, and only then."""
+    """Require that the file is uploaded again for it, and not before."""
     wave, rate = soundfile.read(cry)
     seen = visit(width=390)
     seen.ask(write(tmp_path / "own.wav", 0.9 * wave, rate))

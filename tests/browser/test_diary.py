@@ -1,4 +1,4 @@
-"""A diary in a real browser: kept if asked for, sent only to ask, saved, loaded, deleted."""
+"""Check the diary in a real browser: stored on request, sent for analysis only, saved, edited."""
 
 import json
 import re
@@ -22,14 +22,14 @@ SAY = LANGUAGES["en"]
 
 @pytest.fixture
 def cry(examples, tmp_path):
-    """A recording that was made a moment ago."""
+    """Return a recording whose file has just been written."""
     path = tmp_path / "cry.wav"
     path.write_bytes((examples / "synthetic_rhythmic.wav").read_bytes())
     return path
 
 
 def visit_with(visit, kept, tab="?tab=diary", **options):
-    """Visits the page with a diary that is there already."""
+    """Open the page with a diary that is already stored."""
     seen = visit(**options)
     seen.page.evaluate(PUT, kept)
     seen.page.goto(seen.page.url + tab)
@@ -74,8 +74,8 @@ def test_a_diary_is_kept_if_asked_for_and_one_tap_says_what_a_cry_was(visit, cry
     seen.page.locator("[data-example*=rhythmic]").click()
     seen.answered()
     seen.page.wait_for_timeout(300)
-    assert rows.count() == 2  # an example is no cry of this baby
-    assert seen.sent("personal_") == []  # two cries teach nothing, so nothing is sent
+    assert rows.count() == 2  # an example is not a cry of this baby
+    assert seen.sent("personal_") == []  # two cries are too few, so nothing is sent
 
 
 def test_nothing_is_sent_before_there_are_eight_labelled_cries(visit):
@@ -125,7 +125,7 @@ def test_the_tab_tells_what_is_learnt_and_draws_the_log(visit):
 
 
 def load(seen, content):
-    """Chooses a file to load; the word of the last one is gone."""
+    """Clear the last status message and choose a file to load."""
     seen.page.evaluate("document.querySelector('[data-diary=status]').textContent = ''")
     file = {"name": "diary.json", "mimeType": "application/json", "buffer": content}
     seen.page.locator("[data-diary=file]").set_input_files(file)
@@ -196,7 +196,7 @@ def test_reasons_times_and_cries_can_be_changed(visit):
 
 
 def change(row):
-    """Opens a row's fold of what can be changed."""
+    """Open a row's fold of editable fields."""
     row.locator("summary").first.click()
     row.get_by_text(SAY("diary.change"), exact=True).click()
 

@@ -1,4 +1,4 @@
-"""The Live tab in a real Chromium whose microphone plays a file."""
+"""Use the Live tab in a real Chromium whose microphone plays a file."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 
 class Live:
-    """The tab, opened."""
+    """Open and drive the tab."""
 
     def __init__(self, visit, say):
         self.visit, self.page, self.say = visit, visit.page, say
@@ -29,7 +29,7 @@ class Live:
         self.page.get_by_role("button", name=self.say(key)).click()
 
     def reached(self, state, sentence=""):
-        """Waits for a state, and a sentence (a key) about it."""
+        """Wait for a state and, if its key is given, for the sentence about it."""
         self.page.wait_for_selector(f"[data-live=root][data-state={state}]")
         if sentence:
             expect(self.part("status")).to_have_text(self.say(sentence))
@@ -45,7 +45,7 @@ def live(visit):
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
-    """Cry, other sound, cry, with silence between them."""
+    """Write a recording of a cry, a hum and a cry, separated by silence; return its path."""
     silence, (hum, cry) = np.zeros(5 * RATE), np.split(scene(4, 4), 2)
     wave = np.concatenate([silence[:RATE], cry, silence, hum, silence, cry, silence])
     path = tmp_path_factory.mktemp("microphone") / "story.wav"
@@ -73,11 +73,11 @@ def test_cry_other_sound_cry_end_in_the_log_and_nowhere_else(
     assert tab.page.locator("[data-live=answer] h2").count() == 0
     tab.page.wait_for_selector("[data-live=rows] tr:nth-child(3)")
     tab.visit.check()
-    assert server.recordings() == []  # while it listens, too
-    other = visit(heard=story)  # is answered while somebody listens
+    assert server.recordings() == []  # not even while it listens
+    other = visit(heard=story)  # another visitor gets an answer meanwhile
     other.ask(examples / "synthetic_whimper.wav")
     tab.press("live.stop")
-    tab.reached("stopped", "live.stopped")  # that the sound is deleted
+    tab.reached("stopped", "live.stopped")  # states that the sound is deleted
     _, table = tab.visit.save(tab.part("download").get_by_role("link"))
     rows = list(csv.DictReader(io.StringIO(table.decode())))
     assert [row["heard"] for row in rows][:3] == ["cry", "rejected", "cry"]
@@ -136,6 +136,6 @@ def test_where_it_cannot_go_on_it_says_why_and_begins_again(live, answer, state,
     tab.press("live.start")
     tab.reached(state, sentence)
     tab.page.unroute("**/component_server/**")
-    tab.visit.errors.clear()  # of what was aborted
+    tab.visit.errors.clear()  # from the aborted request
     tab.press(offer)
     tab.reached("cry")

@@ -1,4 +1,4 @@
-"""Files of every kind, and the microphone, get into the Listen tab as they are."""
+"""Check that files and microphone recordings reach the Listen tab unchanged."""
 
 import io
 
@@ -33,7 +33,7 @@ UNTOUCHED = {"echoCancellation": False, "noiseSuppression": False, "autoGainCont
 
 
 def recorded(folder, ending):
-    """Write three seconds of crying, in a film unless it is a sound's file."""
+    """Write three seconds of crying as a video, or as sound for "opus"; return the path."""
     samples = cry(3, 48_000).astype("f4")[:, None]
     path = folder / f"cry.{ending}"
     if ending == "opus":
@@ -44,7 +44,7 @@ def recorded(folder, ending):
 
 
 def drop(seen, path):
-    """Drop a file on the page as a mouse does, which no script can."""
+    """Drop a file on the page by native drag events, which no page script can send."""
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     session = seen.page.context.new_cdp_session(seen.page)
     for kind in ("dragEnter", "dragOver", "drop"):
@@ -54,7 +54,7 @@ def drop(seen, path):
 
 @pytest.fixture
 def watched(visit):
-    """A page that sends no file, and tells what it got of the microphone."""
+    """Open a page that catches uploads and records the settings of the microphone."""
     seen = visit()
     seen.page.evaluate(CATCH_UPLOADS)
     seen.page.evaluate(WATCH_MICROPHONE)
@@ -62,7 +62,7 @@ def watched(visit):
 
 
 def sent(seen):
-    """Name and bytes of the file that would have been sent."""
+    """Return name and bytes of the caught upload."""
     seen.page.wait_for_function("window.sent")
     name, data = seen.page.evaluate(SENT)
     return name, bytes(data)
@@ -83,7 +83,7 @@ def test_the_sound_of_a_film_is_answered(visit, tmp_path):
 
 
 def test_a_recording_is_as_long_and_loud_as_what_was_heard(watched, examples):
-    """Ten seconds without a second tap, at the microphone's own level."""
+    """Record until it stops by itself after ten seconds, at the microphone's own level."""
     button = watched.page.locator("[data-listen=record]")
     button.click()
     watched.page.wait_for_selector("[data-state=recording]")
