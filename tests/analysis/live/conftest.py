@@ -1,4 +1,4 @@
-"""A detector and a classifier that judge tones, so that every test knows what is to be heard."""
+"""Provide a fake detector and classifier of tones, so that the expected result is known."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ CRY_HZ, OTHER_HZ = 1000, 300
 
 
 class Detector:
-    """A cry is what has its power about 1 kHz."""
+    """Score a cry by the share of power within 100 Hz of 1 kHz, times a factor for its level."""
 
     threshold, maybe = 0.5, 0.45
     window_seconds = 2.0
@@ -30,7 +30,7 @@ class Detector:
 
 @dataclass
 class Reasons:
-    """Answers with the length of what it was asked about, which it writes down."""
+    """Return fixed probabilities and the input's duration; record the durations in ``asked``."""
 
     asked: list = field(default_factory=list)
 
@@ -42,14 +42,14 @@ class Reasons:
 
 
 def sound(*parts, rate=16000):
-    """(Hz, seconds) one after the other; 0 Hz is silence."""
+    """Return tones, given as (Hz, seconds), one after the other; 0 Hz is silence."""
     return np.concatenate(
         [0.5 * np.sin(2 * np.pi * hz * np.arange(round(s * rate)) / rate) for hz, s in parts]
     ).astype("f4")
 
 
 def story(rate=16000):
-    """Two seconds of silence, then cry, silence, another sound, silence, cry, silence."""
+    """Return 2 s of silence, then cry, silence, another sound, silence, cry, silence."""
     pause = (0, 4)
     heard = (CRY_HZ, 5), pause, (OTHER_HZ, 4), pause, (CRY_HZ, 3), pause
     return sound((0, 2), *heard, rate=rate)
@@ -60,7 +60,7 @@ A_CRY = sound((0, 2), (CRY_HZ, 4))
 
 
 def samples(wave):
-    """(samples,) in [-1, 1] as a page sends them."""
+    """Convert (samples,) in [-1, 1] to 16 bits, as the page sends them."""
     return (32767 * wave).astype("<i2")
 
 

@@ -1,4 +1,4 @@
-"""The picture shows what was heard where it was heard; the log is the same on screen and in CSV."""
+"""Check the live spectrogram, the detector's track, the status texts, and the log and its CSV."""
 
 import base64
 import csv
@@ -44,7 +44,7 @@ def test_a_tone_is_a_bright_line_at_its_pitch_and_time(listener):
     assert int(pixels.sum(1).argmax()) == pytest.approx((1 - place(CRY_HZ)) * rows, abs=1)
     bright = np.flatnonzero(pixels.max(0) > 200) / columns * 12
     assert (bright[0], bright[-1]) == pytest.approx((8, 10), abs=0.1)
-    assert (place(60), place(8000)) == pytest.approx((0, 1))  # the axis ends with the picture
+    assert (place(60), place(8000)) == pytest.approx((0, 1))  # the axis spans the picture
 
 
 @pytest.mark.parametrize("level", [0.01, 0.3])
@@ -75,7 +75,7 @@ def test_the_log_on_the_screen_is_the_log_in_the_csv(listener):
     assert changes["rows"].count("Maybe: hungry.") == 2
     link = re.search('base64,([^"]+)"', changes["download"])[1]
     assert base64.b64decode(link).decode() == log_csv(listener.lines)
-    for seen, fresh in ((2, 1), (3, 0), (99, 0), (-5, 3)):  # only what the page lacks is sent
+    for seen, fresh in ((2, 1), (3, 0), (99, 0), (-5, 3)):  # only new rows are sent
         sent = pieces(listener, seen)
         assert sent.get("rows", "").count("<tr") == fresh
         assert ("download" in sent) == bool(fresh)
@@ -104,7 +104,7 @@ def test_what_is_heard_is_said_in_words(listener, say):
     [
         ("cry", ("hungry", "belly_pain"), False, "Cry</strong><br>Maybe: hungry, a tummy", "cry"),
         ("cry", ("hungry",), True, "Cry</strong><br>Can&#39;t tell<br>", "cry"),
-        ("maybe", (), False, "May be a cry</strong><br>", "maybe"),  # and not rejected
+        ("maybe", (), False, "May be a cry</strong><br>", "maybe"),  # not "rejected"
     ],
 )
 def test_a_line_says_what_the_card_would(listener, kind, named, outside, shown, heard):

@@ -1,4 +1,4 @@
-"""Where a cry begins and ends, from numbers alone."""
+"""Check where cries begin and end, from detector scores and loudness alone."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from analysis.live.episodes import Episodes, Loudness
 
 
 def run(probabilities, loud=None, reach=1.0, maybe=1.0):
-    """Quarter seconds in, finished episodes and the states at each out."""
+    """Feed a score per quarter second; return finished episodes, and the state at each step."""
     episodes, found, states = Episodes(0.6, reach, maybe), [], []
     for i, p in enumerate(probabilities):
         time = (i + 1) / 4
@@ -21,22 +21,22 @@ def run(probabilities, loud=None, reach=1.0, maybe=1.0):
 @pytest.mark.parametrize(
     ("probabilities", "loud", "expected"),
     [
-        # A cry lasts until a second and a half below the threshold.
+        # A cry ends after 1.5 s below the threshold.
         ([0.1] * 8 + [0.9] * 8 + [0.59] * 8, None, [("cry", 1.25, 3.0)]),
-        # A pause for breath does not end it, and a longer one does.
+        # A pause for breath does not end it, but a longer one does.
         ([0.9] * 4 + [0] * 5 + [0.7] * 4, None, [("cry", 0.0, 2.25)]),
         ([0.9] * 4 + [0] * 14 + [0.7] * 4, None, [("cry", 0.0, 0.25), ("cry", 3.75, 4.5)]),
-        # A knock is no line.
+        # A single knock is not logged.
         ([0] * 20, [0] * 4 + [1] + [0] * 15, []),
-        # Sound that turns out to be a cry is its beginning.
+        # Sound just before a cry is the beginning of the cry.
         ([0] * 4 + [0.3] * 4 + [0.9] * 8, [0] * 4 + [1] * 12, [("cry", 1.0, 3.0)]),
-        # A quick detector does not date a cry before its sound.
+        # A cry does not start before its sound, even if the detector responds early.
         ([0] * 8 + [0.2] + [0.9] * 8 + [0] * 8, [0] * 8 + [1] * 9 + [0] * 8, [("cry", 2.0, 3.25)]),
-        # A cry ends where it is quiet and not where the detector still remembers it.
+        # A cry ends where it becomes quiet, not where the detector's score falls.
         ([0] * 4 + [0.9] * 16 + [0] * 8, [0] * 3 + [1] * 8 + [0] * 17, [("cry", 0.75, 2.75)]),
-        # A cry that is followed by speech ends where the detector says.
+        # A cry followed by speech ends where the detector's score falls.
         ([0.9] * 12 + [0] * 8, [1] * 20, [("cry", 0.0, 2.0), ("sound", 4.25, 5.0)]),
-        # Longer sound before a cry is rejected up to it.
+        # Longer sound before a cry is logged as rejected, up to the cry.
         ([0.2] * 20 + [0.9] * 8, [1] * 28, [("sound", 0.0, 4.25), ("cry", 4.25, 6.0)]),
     ],
 )
@@ -73,4 +73,4 @@ def test_loudness_learns_the_background():
     assert not any(hum)
     assert loudness(0.03 * rng.standard_normal(4000))
     assert not loudness(np.zeros(4000))
-    assert Loudness()(0.1 * rng.standard_normal(4000))  # at once, with nothing to compare
+    assert Loudness()(0.1 * rng.standard_normal(4000))  # the first block, without a background

@@ -1,4 +1,4 @@
-"""A microphone's story ends in the right log, whatever its format and however it is cut."""
+"""Check the log of a microphone stream, for any sample rate and chunk length, and its limits."""
 
 import pickle
 
@@ -64,7 +64,7 @@ def test_reasons_are_asked_for_once_a_second_and_not_about_all(listener):
     assert max(asked) == ANSWER_SECONDS
     before = len(asked)
     feed(listener, sound((0, 5)))
-    assert asked[-1] > ANSWER_SECONDS  # the line's answer is about all that is kept
+    assert asked[-1] > ANSWER_SECONDS  # the logged answer uses all audio kept
     assert len(asked) - before <= 4
 
 
@@ -108,7 +108,7 @@ def test_six_minutes_take_no_more_memory_than_one(monkeypatch):
     listener = Listener(Detector(), Reasons())
 
     def size():
-        """Bytes of all that it holds."""
+        """Return the pickled size of the listener's buffers and state, in bytes."""
         others = ("detector", "classifier", "lines")
         return len(pickle.dumps({k: v for k, v in vars(listener).items() if k not in others}))
 
@@ -123,7 +123,7 @@ def test_six_minutes_take_no_more_memory_than_one(monkeypatch):
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
 def test_chunks_resample_as_the_whole_does(rate):
-    """It holds back less than the first score is early by."""
+    """Also check that it holds back at most 500 samples, by which the first score is early."""
     rng = np.random.default_rng(rate)
     wave = rng.standard_normal(2 * rate).astype("f4")
     whole = resample(torch.from_numpy(wave), rate, RATE).numpy()

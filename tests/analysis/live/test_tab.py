@@ -1,4 +1,4 @@
-"""Several pages at once, and what becomes of the sound of one that has left."""
+"""Check several pages at once, limits and errors, and how sound and logs are deleted."""
 
 import base64
 import threading
@@ -19,7 +19,7 @@ from tests.analysis.live.conftest import A_CRY, CRY_HZ, OTHER_HZ, Detector, Reas
 
 @pytest.fixture
 def clock():
-    """Whose ``time`` passes when a test says so."""
+    """Return a clock whose ``time`` the test sets."""
     return SimpleNamespace(time=0.0)
 
 
@@ -128,7 +128,7 @@ BAD = {
 def test_what_no_page_sends_is_a_sentence(visitors, kind):
     broken = {"problem": ENGLISH("live.broken")}
     assert visitors.hear(BAD[kind]) == broken
-    assert visitors.stop(BAD[kind]) in (broken, {})  # it never began
+    assert visitors.stop(BAD[kind]) in (broken, {})  # an unknown page
     assert visitors.known == {}
 
 

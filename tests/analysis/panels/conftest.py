@@ -1,4 +1,4 @@
-"""The runs that the tests of the panels share."""
+"""Provide the runs that the tests of the panels share."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SKILLS = {FULL: 1.8, "ecapa-tdnn": 0.8, "resnet18": 0.3, NO_MCA: 0.2, NO_RSE: 1.
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory):
-    """Five models on unseen babies, two under another split, and one alone on another corpus."""
+    """Write five models on unseen babies, two and one on looser splits, one on another corpus."""
     root = tmp_path_factory.mktemp("results")
     for system, skill in SKILLS.items():
         write_run(root, system, skill, seeds=(0, 1))

@@ -1,4 +1,4 @@
-"""The Ablation panel against scikit-learn on the same files."""
+"""Check the Ablation panel against scikit-learn on the same prediction files."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_the_papers_values_stand_beside_accuracy_alone(found):
 
 @pytest.mark.parametrize("metric", ["accuracy", "expected_calibration_error"])
 def test_what_is_lost_is_told_drawn_and_named(found, metric):
-    """Improved minus ablation is below zero where the ablation has the greater error."""
+    """Expect improved minus ablation, so below zero if the ablation has the greater error."""
     drops = ablation(found, BABY, metric)[1]
     runs, lower = found.of(*BABY), metric == "expected_calibration_error"
     data, shown = measured(drops), drops.table.set_index("model")
@@ -82,7 +82,7 @@ def test_what_is_lost_is_told_drawn_and_named(found, metric):
 
 def test_only_common_seeds_are_compared_and_the_rest_is_named(tmp_path):
     write_run(tmp_path, FULL, 2.0, seeds=(0, 1))
-    assert ABLATION.cells(find_runs(tmp_path)) == ()  # nothing was left out
+    assert ABLATION.cells(find_runs(tmp_path)) == ()  # no ablation was run
     write_run(tmp_path, NO_MCA, 1.0, seeds=(7,))
     assert ABLATION.cells(find_runs(tmp_path)) == (BABY,)
     assert len(ablation(find_runs(tmp_path), BABY, "accuracy")) == 1

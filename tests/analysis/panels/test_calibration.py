@@ -1,4 +1,4 @@
-"""Calibration, coverage and sets, against plain loops over the same predictions."""
+"""Check calibration, coverage and prediction sets against loops over the same predictions."""
 
 from dataclasses import asdict
 
@@ -75,7 +75,7 @@ def test_bins_and_their_intervals_are_counted_one_by_one(run):
 
 
 def surest(confidence, right):
-    """Accuracy of the surest 1 %, 2 %, ...; of equally sure ones the mean of all their orders."""
+    """Return the accuracy of the most confident 1 %, 2 %, ..., averaged over all orders of ties."""
     levels = [right[confidence == level] for level in np.unique(confidence)[::-1]]
     in_order = np.concatenate([np.full(len(tied), tied.mean()) for tied in levels])
     wanted = SHARES * len(right)
@@ -85,7 +85,7 @@ def surest(confidence, right):
 
 def test_coverage_and_its_intervals_are_those_of_a_plain_loop(run):
     truth, groups = label_numbers(run.recordings, LABELS), run.recordings["group"]
-    p = scaled(run).round(2)  # with some ties
+    p = scaled(run).round(2)  # creates ties
     found = coverage(run.recordings, LABELS, p, draws=10)
     confidence, right = p.max(1), p.argmax(1) == truth
 

@@ -1,4 +1,4 @@
-"""Two runs of a cell: differences, McNemar's test and flips, each counted a second way."""
+"""Check the Compare panel; McNemar's test and changed answers are recounted one by one."""
 
 from dataclasses import asdict
 
@@ -35,7 +35,7 @@ def shown(found, cell=BABY, metric="balanced_accuracy"):
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", *LOWER_IS_BETTER])
 def test_the_difference_is_told_and_drawn(found, both, metric):
-    """Its numbers: test_comparison.py."""
+    """Compare with :func:`pair`, whose numbers test_comparison.py checks."""
     exhibit, compared = shown(found, metric=metric)[0], pair(*both, draws=DRAWS).compare(metric)
     data = exhibit.data[exhibit.data["metric"] == metric]
     row = data[data["seed"].isna()].iloc[0]
@@ -45,7 +45,7 @@ def test_the_difference_is_told_and_drawn(found, both, metric):
     assert f"{100 * row['a_minus_b']:+.1f} points [{100 * row['low']:+.1f}, " in line
     assert "90 recordings" in line
     assert "seeds of the same sign" in exhibit.table
-    if metric in LOWER_IS_BETTER:  # which is never drawn as a lead
+    if metric in LOWER_IS_BETTER:  # not drawn
         return
     dots, open_dots = exhibit.figure.data
     assert list(open_dots.y) == ["seed 0", "seed 1"]
@@ -79,7 +79,7 @@ def test_mcnemar_and_the_flips_are_counted_one_by_one(found, both):
         assert row.neither_right == (~(first | second)).sum()
         p = min(1, 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))
         assert row.p_mcnemar == pytest.approx(p)
-    assert len(tests.table) == 4  # two rows a seed
+    assert len(tests.table) == 4  # two rows per seed
 
 
 def test_of_one_seed_the_tables_have_no_column_of_seeds(found):
@@ -91,6 +91,6 @@ def test_of_one_seed_the_tables_have_no_column_of_seeds(found):
 
 
 def test_a_model_has_no_difference_from_itself(found):
-    assert set(COMPARE.cells(found)) == {BABY, CLIP}  # elsewhere there is one model
+    assert set(COMPARE.cells(found)) == {BABY, CLIP}  # the other cells have one model
     asked = {"corpus": BABY.dataset, "split": BABY.protocol, "run_a": FULL, "run_b": FULL}
     assert "Both models are the Improved ECAPA-TDNN" in view_of(COMPARE, found, asked).problem

@@ -1,4 +1,4 @@
-"""Confusion matrices against scikit-learn's, from the same predictions.csv."""
+"""Check confusion matrices against scikit-learn's, from the same predictions.csv."""
 
 import json
 
@@ -19,20 +19,20 @@ from tests.plain import rows_of
 
 
 def expected(run, **options):
-    """The matrix by scikit-learn."""
+    """Compute the matrix with scikit-learn."""
     _, truth, p = rows_of(run)
     return confusion_matrix(truth, p.argmax(1), labels=range(len(run.labels)), **options)
 
 
 def square(data, value):
-    """A column of an exhibit's rows as a matrix in the order of the labels."""
+    """Return a column of an exhibit's data as a matrix, in the order of the labels."""
     table = data.pivot(index="true", columns="answer", values=value)
     return table.loc[list(LABELS), list(LABELS)].to_numpy()
 
 
 def test_matrices_are_those_of_scikit_learn(found):
     exhibits = CONFUSION.exhibits(found, BABY)
-    assert len(exhibits) == 4  # the paper's three models, and the list of a cell
+    assert len(exhibits) == 4  # the paper's three models, and a cell's recordings
     for exhibit, system in zip(exhibits, COMPARED, strict=False):
         run = found.of(*BABY)[system]
         shares = 100 * expected(run, normalize="true")
@@ -42,19 +42,19 @@ def test_matrices_are_those_of_scikit_learn(found):
         np.testing.assert_allclose(np.array(exhibit.figure.data[0].z, float), shares, atol=1e-3)
         assert set(exhibit.data["system"]) == {system}
     assert len(CONFUSION.exhibits(found, BABY, {"models": "all"})) == 6
-    alone, _ = CONFUSION.exhibits(found, CellKey("esc10", "recording"))  # of others all are drawn
+    alone, _ = CONFUSION.exhibits(found, CellKey("esc10", "recording"))  # none of the three: all
     assert alone.title == "Feature MLP"
 
 
 def test_counts_and_a_diagonal_of_zeros(found):
     exhibit = CONFUSION.exhibits(found, BABY, {"unit": "counts", "zero_diagonal": True})[0]
     counts = expected(found.of(*BABY)[FULL])
-    assert np.trace(square(exhibit.data, "count")) == np.trace(counts)  # the data keep the truth
+    assert np.trace(square(exhibit.data, "count")) == np.trace(counts)  # the data keep the diagonal
     np.fill_diagonal(counts, 0)
     np.testing.assert_array_equal(square(exhibit.data, "drawn"), counts)
     assert set(np.reshape(exhibit.figure.data[1].text, counts.shape).diagonal()) == {""}
     assert f", {counts.max()} of " in exhibit.note
-    assert len(CONFUSION.exhibits(found, BABY)[-1].data) == counts.max()  # which is listed
+    assert len(CONFUSION.exhibits(found, BABY)[-1].data) == counts.max()  # all are listed
 
 
 def luminance(colour):

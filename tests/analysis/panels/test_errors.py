@@ -1,4 +1,4 @@
-"""The errors and the label suspects against plain loops and scikit-learn's log loss."""
+"""Check errors and suspected labels against plain loops and scikit-learn's log loss."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,12 +21,12 @@ WEAK = ("ecapa-tdnn", "resnet18", NO_MCA)
 
 @pytest.fixture(scope="module")
 def runs(found):
-    """Models that err often, each name with its run."""
+    """Return the runs of models that err often, by name."""
     return {name: run for name, run in found.of(*BABY).items() if name in WEAK}
 
 
 def over_seeds(run):
-    """A row per recording, and its mean probabilities over the seeds."""
+    """Return a row per recording, and its probabilities averaged over seeds."""
     means, _, _ = rows_of(run)
     keys, columns = ["recording", "group", "label"], [f"p_{label}" for label in run.labels]
     table = means.groupby(keys, as_index=False)[columns].mean()
@@ -34,7 +34,7 @@ def over_seeds(run):
 
 
 def loss(label, p):
-    """Of one recording, at the resolution of the file."""
+    """Return the log loss of one recording; probabilities have the resolution of the file."""
     return -np.log(max(p[LABELS.index(label)], LEAST))
 
 
@@ -49,7 +49,7 @@ def test_the_log_loss_is_that_of_scikit_learn(runs):
     )
     own = with_errors(table, ("hungry", "tired"))
     np.testing.assert_allclose(own["loss"], [-np.log(LEAST), np.log(2)])
-    assert list(own["answer"]) == ["hungry", "hungry"]  # of equals the first, as in the metrics
+    assert list(own["answer"]) == ["hungry", "hungry"]  # the first of ties, as in the metrics
     assert list(own["wrong"]) == [True, True]
     assert list(own["confidence"]) == [1.0, 0.5]
 

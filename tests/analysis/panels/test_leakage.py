@@ -1,4 +1,4 @@
-"""The Leakage panel: what a split lets through, the numbers a second way."""
+"""Check the Leakage panel against scores recomputed from the prediction files."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_scores_and_losses_are_those_of_the_files(found, metric):
     for row in lost.data.itertuples():
         assert (row.loose, row.strict, row.recordings) == ("clip", "baby", 90)
         loose, strict = runs[row.system, row.loose], runs[row.system, row.strict]
-        values = [score(run, metric, [0]) for run in (loose, strict)]  # of the seed of both
+        values = [score(run, metric, [0]) for run in (loose, strict)]  # the only common seed
         assert row.lost == pytest.approx(values[0] - values[1])
         assert row.low < row.lost < row.high
     both = pair(loose, strict, draws=20).difference(metric)
@@ -65,7 +65,7 @@ def test_what_chance_scores_is_that_of_the_constant_answer(found, metric):
 
 
 def test_baselines_stand_beside_the_systems(tmp_path):
-    """Files of them that are damaged: tests/cry_model/test_results.py."""
+    """Damaged records are tested in tests/cry_model/test_results.py."""
     for protocol in ("clip", "recording"):
         dataset = "challenge6-features"
         folder = write_run(tmp_path, "feature-mlp", dataset=dataset, protocol=protocol)

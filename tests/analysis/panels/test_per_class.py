@@ -1,4 +1,4 @@
-"""The scores and curves of classes, against scikit-learn on the same predictions."""
+"""Check scores and curves per class against scikit-learn on the same predictions."""
 
 import warnings
 
@@ -22,10 +22,10 @@ from tests.plain import bounds, rows_of
 
 
 def by_sklearn(truth, p):
-    """Measures (rows) of the classes (columns)."""
+    """Compute the measures (rows) of the classes (columns) with scikit-learn."""
     classes = range(p.shape[1])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a draw may lack a class
+        warnings.simplefilter("ignore")  # a resample may lack a class
         precision, recall, f1, _ = sk.precision_recall_fscore_support(
             truth, p.argmax(1), labels=list(classes), zero_division=np.nan
         )
@@ -38,7 +38,7 @@ def by_sklearn(truth, p):
 
 
 def square(scores, value="value"):
-    """The same of a table of scores."""
+    """Return a table of scores in the same form."""
     labels = scores["class"].unique()
     return scores.pivot(index="measure", columns="class", values=value).loc[list(MEASURES), labels]
 
@@ -52,7 +52,7 @@ def run(found):
 def test_values_and_intervals_are_those_of_a_plain_loop(run, digits):
     means, truth, p = rows_of(run)
     columns = [f"p_{label}" for label in LABELS]
-    rough = run.recordings.assign(**run.recordings[columns].round(digits))  # with ties, without
+    rough = run.recordings.assign(**run.recordings[columns].round(digits))  # 1: with ties
     found, p = class_scores(rough, LABELS, draws=40), p.round(digits)
     ends = bounds(lambda rows: by_sklearn(truth[rows], p[rows]), means["group"], 40)
     for name, expected in zip(("value", "low", "high"), (by_sklearn(truth, p), *ends), strict=True):
@@ -116,7 +116,7 @@ def test_the_panel_draws_and_tabulates_every_class(found, run):
 
 def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
     def never(table):
-        """Nothing is labelled burping, or taken for it."""
+        """Leave no recording labelled or predicted as burping."""
         rest = table["p_hungry"] + table["p_tired"]
         shares = {name: table[name] / rest for name in ("p_hungry", "p_tired")}
         label = table["label"].replace("burping", "tired")

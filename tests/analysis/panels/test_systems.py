@@ -1,4 +1,4 @@
-"""The Models panel against the files that it is drawn from."""
+"""Check the Models panel against the files that it is drawn from."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ PRUNED = CellKey("esc10", "recording")
 
 @pytest.fixture(scope="module")
 def three(found):
-    """ResNet18 is the dearest; ECAPA-TDNN, in the paper's Table 2, was not run."""
+    """Return three runs, ResNet18 the largest; ECAPA-TDNN, in the paper's Table 2, is missing."""
     runs = [run for name, run in found.of(*BABY).items() if name in PARAMETERS]
     sized = (replace(r, parameters=PARAMETERS[r.system], multiply_adds=3 * 10**8) for r in runs)
     return FoundRuns(tuple(sized), ())
@@ -38,7 +38,7 @@ def row_of(exhibit, system):
 def test_scores_are_those_of_scikit_learn_and_the_line_names_the_best(three, metric):
     table, scatter = systems(three, BABY, metric, "parameters")
     ours = table.data[table.data["source"] == "measured"].set_index("system")
-    assert len(scatter.figure.data) == len(PARAMETERS)  # of the paper's, which are accuracies, none
+    assert len(scatter.figure.data) == len(PARAMETERS)  # the paper only has accuracies
     for system, run in three.of(*BABY).items():
         row, interval = ours.loc[system], run.evaluation.metrics[metric]
         assert row["value"] == pytest.approx(score(run, metric))
@@ -109,7 +109,7 @@ def test_pruned_models_stand_beside_the_others_where_they_were_measured(metric, 
         assert line.y == pytest.approx([100 * s["value"] for s in scores])
         assert line.y + line.error_y.array == pytest.approx([100 * s["high"] for s in scores])
     assert lines["ResNet18"].y == pytest.approx([100 * score(runs["resnet18"], metric)])
-    # In the line: int8, and the dearest with half of the multiply-adds at most. In the table: all.
+    # The note names int8 and the first with at most half of the multiply-adds; the table has all.
     half = next(v for v in variants if 2 * v["multiply_adds"] <= variants[0]["multiply_adds"])
     share = f" with {half['multiply_adds'] / variants[0]['multiply_adds']:.0%} of the multiply-adds"
     for one, how in ((variants[1], " in int8"), (half, share)):
@@ -117,5 +117,5 @@ def test_pruned_models_stand_beside_the_others_where_they_were_measured(metric, 
         assert f"by {value:+.1f} points [{low:+.1f}, {high:+.1f}]{how}" in exhibit.note
         name = f"Improved ECAPA-TDNN, {one['channels']} channels, {one['precision']}"
         assert row_of(exhibit, name)["difference"] == f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
-    other = systems(found, PRUNED, "macro_auc", cost)[-1]  # which was not measured of them
+    other = systems(found, PRUNED, "macro_auc", cost)[-1]  # not measured for pruned models
     assert set(other.data["metric"]) == {"balanced_accuracy"}

@@ -1,4 +1,4 @@
-"""The Analysis tab: what an address shows, the same as data, a visitor's own table beside ours."""
+"""Check the Analysis tab: views by URL, their data as JSON, and a visitor's own table."""
 
 import gc
 import json
@@ -68,7 +68,7 @@ def test_what_an_address_asks_for_is_drawn(found):
     assert chosen(view) == address
     corpus, split, *_ = view.fields
     assert [value for _, value in corpus.options] == ["donateacry", "esc10"]
-    assert [value for _, value in split.options] == ["clip", "baby"]  # from most shared to none
+    assert [value for _, value in split.options] == ["clip", "baby"]  # loosest first
     for part in (f">{ONE} &amp; others</h3>", f'download="made-{ONE}.csv"', "<p>How.</p>"):
         assert part in view_html(view)
     assert not view.problem
@@ -77,7 +77,7 @@ def test_what_an_address_asks_for_is_drawn(found):
 @pytest.mark.parametrize(
     ("address", "cell", "system"),
     [
-        ({}, CELL, OTHER),  # the second is the first choice
+        ({}, CELL, OTHER),  # the second option is the default
         ({"split": "clip"}, ("donateacry", "clip"), "feature-mlp"),
         ({"corpus": "esc10", "split": "recording", "system": ONE}, ("esc10", "recording"), OTHER),
         ({"corpus": "esc10", "split": "baby"}, ("esc10", "recording"), OTHER),
@@ -160,13 +160,13 @@ def ours(found):
 
 @pytest.fixture
 def same(tmp_path):
-    """The predictions of another model on our recordings."""
+    """Write predictions of another model on our recordings; return the path."""
     return str(write_run(tmp_path, "resnet18", 3.0) / "predictions.csv")
 
 
 @pytest.fixture
 def others(tmp_path):
-    """Labels alone, of recordings that we do not have."""
+    """Write labels only, of recordings that are not ours; return the path."""
     rows = [("dog", "dog"), ("dog", "<b>cat</b>"), ("<b>cat</b>", "dog")] * 5
     pd.DataFrame(rows, columns=["y_true", "y_pred"]).to_csv(tmp_path / "o.csv", index=False)
     return str(tmp_path / "o.csv")

@@ -1,4 +1,4 @@
-"""The answer against the prediction that it shows: few words first, numbers below folds."""
+"""Check the answer card, its folded numbers and its texts against the prediction and records."""
 
 import base64
 import csv
@@ -54,7 +54,7 @@ CHANCE = replace(EVALUATION, metrics={"balanced_accuracy": Estimate(0.2, 0.1, 0.
 
 @pytest.fixture(scope="module")
 def forms(six, examples):
-    """Every form that an answer takes, by name, as of a model that was measured."""
+    """Return predictions for every form of the answer, by name; the model has measurements."""
     told = replace(
         six[0].classifier.predict(examples / "synthetic_rhythmic.wav"),
         **{"evaluation": EVALUATION, "calibration": CALIBRATION, "cautions": (), "track": CRY},
@@ -76,13 +76,13 @@ def forms(six, examples):
 
 
 def card(html):
-    """The words that stand before the folds."""
+    """Return the texts that precede the folds."""
     shown = html.partition("<details")[0]
     return [unescape(words) for words in re.findall(r">\s*([^<>]*[^<>\s])\s*<", shown)]
 
 
 def is_plain(text, language):
-    """Grade 6 at most, or in German an ease of 60 by Amstad's form of Flesch's."""
+    """Require a Flesch-Kincaid grade of at most 6, or in German a Flesch-Amstad ease of 60."""
     textstat.set_lang(language)
     if language == "en":
         return textstat.flesch_kincaid_grade(text) <= 6
@@ -91,7 +91,7 @@ def is_plain(text, language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_a_visitor_reads_is_plain_and_short(forms, language):
-    """Each form of the answer, and sentences on what went wrong, of Live and of About."""
+    """Check each form of the answer, the error messages, and the texts of Live and About."""
     for name, answer in forms.items():
         words = card(answer_html(answer, say=LANGUAGES[language]))
         text = " ".join(w if w[-1] in ".!?" else f"{w}." for w in words)
@@ -139,7 +139,7 @@ def but(count):
 
 FIRST = ENGLISH.label(LABELS[0])
 IF = f"If it is a cry: {ENGLISH.listing(LABELS[:2])}"
-RIGHT, HELD = ENGLISH("right", right=4, chance=2), {"held": 8}  # of the stand-ins' records
+RIGHT, HELD = ENGLISH("right", right=4, chance=2), {"held": 8}  # from the stand-ins' records
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_of_no_cry_the_answer_is_folded(forms):
     assert card(html)[0] == "I hear no crying"
     folded = html.partition('<details class="anyway">')[2].partition("</details>")[0]
     assert IF_IT_WERE in folded
-    assert folded.count('class="kind') == len(LABELS) + 1  # and the list of them
+    assert folded.count('class="kind') == len(LABELS) + 1  # the list is one, too
     rest = html.replace(folded, "")
     assert 'class="kind' not in rest
     assert "at most 20% (at 0:00.0); the threshold is 90%.</p>" in rest
@@ -236,16 +236,16 @@ def test_others_are_quoted_and_contradiction_is_a_warning(forms):
     assert DISAGREEMENT in research_html(mine, {"It": says("sleepy", sleepy=0.8)})
     full = says(*LABELS, hungry=0.3)
     assert "It can’t tell." in unescape(research_html(mine, {"It": full}))
-    assert "It says" not in research_html(full, {"It": mine})  # where the page can't tell
+    assert "It says" not in research_html(full, {"It": mine})  # as no label is named
 
 
 @pytest.mark.parametrize(
     ("first", "second", "strongly"),
     [
         ((1, 0, 0), (0, 1, 0), True),
-        ((0.55, 0.35, 0.1), (0.34, 0.55, 0.11), True),  # by 0.21
-        ((0.55, 0.35, 0.1), (0.36, 0.54, 0.1), False),  # by 0.19
-        ((1, 0, 0), (0.4, 0.3, 0.3), False),  # strongly, but of one mind
+        ((0.55, 0.35, 0.1), (0.34, 0.55, 0.11), True),  # differ by 0.21
+        ((0.55, 0.35, 0.1), (0.36, 0.54, 0.1), False),  # differ by 0.19
+        ((1, 0, 0), (0.4, 0.3, 0.3), False),  # far apart, but the same label
     ],
 )
 def test_strong_disagreement_is_another_label_and_more_than_a_fifth_of_the_probability(

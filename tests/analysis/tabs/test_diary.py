@@ -1,4 +1,4 @@
-"""What a diary teaches, as the page says it: one of three sentences, and nothing of it stays."""
+"""Check the report and answers that the page derives from a diary, and that it keeps nothing."""
 
 import gc
 import json
@@ -27,7 +27,7 @@ def ask(function, document, language="en"):
 
 
 def unknown(document):
-    """The same with a cry of the next day that nobody has labelled yet."""
+    """Return the same diary with a later cry that has no label yet."""
     new = {**document["cries"][-1], "at": "2026-04-02T03:00:00+02:00"}
     del new["was"]
     return {**document, "cries": [*document["cries"], new]}
@@ -61,8 +61,8 @@ def test_an_unlabelled_cry_is_named_by_both_heads():
     expected.append(heads.context.predict(Heads.hours([*known, new])[-1]))
     named = re.findall(r'data-reason="(\w+)"', html)
     assert named[:2] == [max(one, key=one.get) for one in expected]
-    assert ask(personal_answer, unknown(diary(1)))["html"] == ""  # four cries teach nothing yet
-    assert ask(personal_answer, diary(10))["html"] == ""  # none to name
+    assert ask(personal_answer, unknown(diary(1)))["html"] == ""  # four cries are too few
+    assert ask(personal_answer, diary(10))["html"] == ""  # no unlabelled cry
 
 
 def test_what_a_parent_writes_is_no_markup():
@@ -115,7 +115,7 @@ def test_thousands_of_cries_are_the_last_two_thousand():
 
 def test_hours_are_those_since_the_last_care_of_the_same_day():
     care = [{"at": f"2026-03-01T{hour}:00:00+01:00", "kind": "fed"} for hour in ("01", "04", "20")]
-    care.append({"at": "2026-02-27T23:00:00+01:00", "kind": "slept"})  # more than a day before
+    care.append({"at": "2026-02-27T23:00:00+01:00", "kind": "slept"})  # more than a day earlier
     cries = read_diary(diary(1, care=care))
     assert [cry.hours[0] for cry in cries] == [1.0, 1.0, 4.0, 7.0]
     assert np.isnan([cry.hours[1:] for cry in cries]).all()
@@ -137,7 +137,7 @@ def test_where_the_hour_knows_as_much_it_says_so():
     document = diary(28, effect=0.0)
     rng = np.random.default_rng(0)
     for i, cry in enumerate(document["cries"]):
-        cry["was"] = KINDS[i % 2]  # by the hour, and so are the numbers
+        cry["was"] = KINDS[i % 2]  # the label follows the hour, as does the embedding
         cry["embedding"] = (rng.standard_normal(25) + 3 * (i % 2)).tolist()
     html = ask(personal_report, document)["html"]
     assert "Better than always saying" in html
@@ -145,7 +145,7 @@ def test_where_the_hour_knows_as_much_it_says_so():
 
 
 def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
-    """Neither what was read of it, nor a line about it, also where something goes wrong."""
+    """Require that no cry object, file or log line stays, even after an error."""
     made = []
 
     def read(document):

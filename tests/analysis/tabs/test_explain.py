@@ -1,4 +1,4 @@
-"""What an answer rested on, from a file sent once more: heard, and kept nowhere."""
+"""Check the audible explanation of an answer from an uploaded file, and that no sound stays."""
 
 import base64
 import gc
@@ -31,20 +31,20 @@ def upload(folder):
 
 @pytest.fixture
 def explain(models):
-    """``explain(path)``: the reply on the stretch of its cry; others by name."""
+    """Return ``explain(path)``, the reply for its cry; keywords change the request."""
     asked = {"model": NAME, "start": 1.0, "end": 6.0}
     listen_explain = make_listen_explain(models)
     return lambda path, **other: listen_explain({**asked, "path": path, **other}, GERMAN)
 
 
 def with_sound():
-    """All objects that hold sound; no ``isinstance``, which asks dead weak references."""
+    """Return all objects that hold sound; ``isinstance`` would fail on dead weak references."""
     gc.collect()
     return [o for o in gc.get_objects() if issubclass(type(o), (Explanation, Part, Recording))]
 
 
 def test_the_sounds_are_in_the_reply_and_nothing_stays(explain, upload, folder):
-    others = with_sound()  # of other tests
+    others = with_sound()  # from other tests
     html = explain(str(upload))["html"]
     sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', html)
     assert len(sounds) == 4  # two maps, each kept and removed
@@ -88,5 +88,5 @@ def test_the_button_is_there_where_a_label_is_named(models, detector, tmp_path):
         found = tuple(map(float, re.search(r'data-explain="([\d.]+) ([\d.]+)"', html).groups()))
         spans = [(cry.start, cry.end) for cry in answers[NAME].segments]
         assert any(found == pytest.approx(span, abs=0.01) for span in spans)
-    deaf = "six-class-features"  # it hears no bands
+    deaf = "six-class-features"  # it uses no mel bands
     assert button_html(find(models, deaf), answers[deaf], ENGLISH) == ""

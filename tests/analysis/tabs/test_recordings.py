@@ -1,4 +1,4 @@
-"""Which file is the recording that the results name, and what the page makes of it."""
+"""Check which file a recording named in the results is, and how the page plays it."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ TONE = 0.3 * np.sin(np.arange(RATE) / 3)
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """A data root with some recordings of each layout, and files that must not be taken."""
+    """Write a data root with recordings in each layout, and files that must not be found."""
     root = tmp_path / "data"
     files = {
         "donateacry/hungry": ["AB-1.0-m-hu.wav", ".hidden.wav", "twice.wav"],
@@ -75,7 +75,7 @@ DATASETS = ("..", "../outside", "donateacry/../../outside", "ABSOLUTE")
     ("dataset", "recording"),
     [
         *(("donateacry", name) for name in (*NAMES, "notes", "gone")),
-        ("donateacry", "twice"),  # in two folders: nobody knows which is meant
+        ("donateacry", "twice"),  # in two folders: ambiguous
         *((dataset, "secret") for dataset in DATASETS),
         *((dataset, "AB-1.0-m-hu") for dataset in ("", ".", "nowhere")),
         ("folder-other", "donateacry/tired/CD.WAV"),
@@ -97,7 +97,7 @@ def test_without_the_variable_nothing_is_at_hand(data, monkeypatch):
     ("dataset", "recording", "sentence"),
     [
         ("donateacry", "broken", "could not be read as sound"),
-        ("donateacry", "AB-1.0-m-hu", "could not be opened"),  # it went since the folder was read
+        ("donateacry", "AB-1.0-m-hu", "could not be opened"),  # deleted after indexing
         ("challenge6", "awake_7", "licence"),
         ("challenge6_cuts", "awake_7", "licence"),
     ],
@@ -121,7 +121,7 @@ def test_every_recording_of_the_repository_is_found_under_its_label(data_root, m
 
 def test_the_player_holds_the_first_minute_at_its_level():
     wave = np.array([-1.5, -1, -0.25, 0, 0.25, 1, 1.5] * RATE * 10, np.float32)
-    sound = audio.load(wave, RATE)  # sixteen bits neither wrap nor are scaled
+    sound = audio.load(wave, RATE)  # 16-bit samples are clipped, not wrapped or scaled
     html = player_html("<b>", sound)
     data = base64.b64decode(re.search('src="data:audio/wav;base64,([^"]+)"', html)[1])
     samples, rate = soundfile.read(io.BytesIO(data))
@@ -142,5 +142,5 @@ def test_a_row_is_played_or_says_why_not(data):
         assert part not in gone + broken
     assert NOT_FOUND in gone
     assert "&lt;gone&gt;" in gone
-    assert str(data) not in played + gone + broken  # no path of this machine
+    assert str(data) not in played + gone + broken  # no path is shown
     assert NOT_FOUND in play({})["html"]
