@@ -81,7 +81,7 @@ FOLDERS = {folder(m) for m in MODULES if not m.startswith("cry_model")} - {"trai
 
 
 @pytest.mark.parametrize("name", sorted(FOLDERS | ALLOWED.keys()))
-def test_a_folder_is_in_the_plan_and_imports_only_what_lies_below_it(name):
+def test_folder_imports_only_allowed_folders(name):
     own = [module for module in MODULES if folder(module) == name]
     assert own, f"{name} is gone"
     found = {folder(other) for module in own for other in imported(module)}
@@ -90,7 +90,7 @@ def test_a_folder_is_in_the_plan_and_imports_only_what_lies_below_it(name):
     assert found <= ALLOWED[name] | {name, name.split(".")[0]}
 
 
-def test_no_module_imports_itself_through_others_and_no_package_has_more_floors():
+def test_no_import_cycles_and_limited_import_depth():
     below = {m: imported(m, late=False) - {m.rpartition(".")[0]} for m in MODULES}
     floors, highest = {}, Counter()
     for module in TopologicalSorter(below).static_order():  # raises CycleError

@@ -24,11 +24,11 @@ LINES = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
 ASKED = {Requirement(line.split("#")[0]) for line in LINES if line.split("#")[0].strip()}
 
 
-def test_the_ranges_are_those_of_requirements():
+def test_version_ranges_match_requirements():
     assert {Requirement(line) for line in PROJECT["dependencies"]} <= ASKED
 
 
-def test_the_front_matter_is_a_space_of_this_gradio():
+def test_front_matter_matches_the_installed_gradio():
     front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---\n")[1])
     assert front["sdk"] == "gradio"
     (gradio,) = (one.specifier for one in ASKED if one.name == "gradio")
@@ -40,7 +40,7 @@ def test_the_front_matter_is_a_space_of_this_gradio():
     assert len(front["short_description"]) <= 60  # the Hub refuses more
 
 
-def test_the_citation_names_this_version_and_the_paper():
+def test_citation_has_this_version_and_the_paper():
     assert (CITATION["version"], CITATION["license"]) == (PROJECT["version"], PROJECT["license"])
     (paper,) = CITATION["references"]
     stated = json.loads((ROOT / "assets" / "paper_reference.json").read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def test_the_citation_names_this_version_and_the_paper():
 
 
 @pytest.mark.slow
-def test_the_wheel_is_the_package_alone_and_its_command_runs(tmp_path, examples):
+def test_wheel_contains_only_cry_model_and_its_command_runs(tmp_path, examples):
     source, site = tmp_path / "source", tmp_path / "venv"
     for name in ("cry_model", "train", "analysis", "assets/checkpoints"):
         shutil.copytree(ROOT / name, source / name)

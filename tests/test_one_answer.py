@@ -94,7 +94,7 @@ def endpoint(models, detector):
 
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_every_surface_tells_the_same(every, capsys):
+def test_every_interface_gives_the_same_answer(every, capsys):
     models, detector = load_bundled(), load_detector()
     kinds, paths = Counter(), clips()[::every]
     main(["predict", "--json", *map(str, paths)])

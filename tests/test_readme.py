@@ -37,14 +37,14 @@ def commands():
                     yield pytest.param(line, id=f"{name}: {line[:60]}")
 
 
-def test_readme_is_short_and_its_two_commands_come_first():
+def test_readme_is_short_and_starts_with_its_two_commands():
     assert len(README.splitlines()) < 200
     first = "\n".join(README.splitlines()[:40])
     assert "```bash\npip install -r requirements.txt && python app.py\n```" in first
     assert "```bash\npip install -r requirements-dev.txt && pytest\n```" in first
 
 
-def test_what_readme_found_is_so():
+def test_readme_findings_match_the_results():
     """Check that no model beats chance on unseen babies, and each does on the other splits."""
     runs = find_runs(RESULTS).runs
     for run in (one for one in runs if one.dataset in ("donateacry", "esc10", "synthetic6")):
@@ -62,7 +62,7 @@ RUNS = ("clip/feature-mlp", "recording/feature-mlp", *(f"checked/probable/{m}" f
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_readme_has_the_numbers_of_the_papers_own_corpus(run):
+def test_readme_has_the_scores_on_the_papers_own_corpus(run):
     text = README[README.index("### The paper's own corpus") : README.index("## Train")]
     record = read_record(RESULTS / "challenge6_cuts" / run / "run.json")
     scores = record["metrics"]["recording"]
@@ -73,7 +73,7 @@ def test_readme_has_the_numbers_of_the_papers_own_corpus(run):
 
 
 @pytest.mark.parametrize("line", commands())
-def test_every_command_is_one_that_there_is(line):
+def test_every_documented_command_parses(line):
     module, *arguments = shlex.split(line)[2:]
     if module == "cry_model":
         cry_model.__main__.parser().parse_args(arguments)
@@ -85,7 +85,7 @@ def test_every_command_is_one_that_there_is(line):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
 
 
-def test_the_python_of_readme_is_python():
+def test_readme_python_blocks_parse():
     blocks = fences(README, "python")
     assert blocks
     for block in blocks:
@@ -93,7 +93,7 @@ def test_the_python_of_readme_is_python():
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_file_that_a_page_names_is_there(name):
+def test_every_file_named_in_the_docs_exists(name):
     text, folder = TEXTS[name], next(page.parent for page in PAGES if page.name == name)
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     for link in links:

@@ -12,7 +12,7 @@ from analysis.stats.side_results import BENCHMARK, read_costs
 from cry_model.networks.registry import list_models
 
 
-def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch):
+def test_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "ProcessPoolExecutor", ThreadPoolExecutor)
     for name, count in (("WARM_UP", 0), ("RUNS", 1), ("RUNTIME_RUNS", 1)):
         monkeypatch.setattr(benchmark, name, count)
@@ -38,7 +38,7 @@ def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch)
     assert "ecapa-tdnn" in capsys.readouterr().out
 
 
-def test_the_committed_times_are_of_all_models():
+def test_committed_benchmark_covers_all_models():
     times, record = read_costs().milliseconds, json.loads(BENCHMARK.read_text(encoding="utf-8"))
     assert set(times.index) == set(list_models())
     assert times.stack().to_dict() == {
@@ -46,7 +46,7 @@ def test_the_committed_times_are_of_all_models():
     }
 
 
-def test_an_unknown_model_is_refused(tmp_path, capsys):
+def test_unknown_model_is_refused(tmp_path, capsys):
     out = tmp_path / "benchmark.json"
     assert main(["benchmark", "--system", "nonesuch", "--out", str(out)]) == 2
     assert "'nonesuch' is none of" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize("digits", [1, 9])
 @pytest.mark.parametrize("metric", METRICS)
-def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric, digits):
+def test_differences_and_p_values_match_a_plain_loop(runs, metric, digits):
     (means, truth, p), (_, _, q) = map(rows_of, runs)
     few = (means["group"] < "008").to_numpy()  # so that some resamples lack a label
     means, truth, p, q = means[few], truth[few], p[few].round(digits), q[few].round(digits)
@@ -65,7 +65,7 @@ def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric, digits
     assert not beyond.all()
 
 
-def test_a_system_beside_itself_differs_by_nothing(runs):
+def test_system_compared_with_itself_has_no_difference(runs):
     both = pair(runs[0], runs[0])
     found = both.compare("accuracy")
     assert (found.difference, found.p_value) == (Estimate(0, 0, 0), 1)
@@ -78,7 +78,7 @@ def test_a_system_beside_itself_differs_by_nothing(runs):
     [({"dataset": "esc10"}, "same labels"), ({"labels": ("a", "b", "c")}, "same labels"),
      ({"seeds": (5,)}, "no seed in common")],
 )  # fmt: skip
-def test_other_data_and_seeds_cannot_be_paired(runs, facts, sentence):
+def test_runs_with_other_data_or_seeds_cannot_be_paired(runs, facts, sentence):
     with pytest.raises(ComparisonError, match=sentence):
         pair(runs[0], replace(runs[1], **facts))
 
@@ -87,14 +87,14 @@ def test_other_data_and_seeds_cannot_be_paired(runs, facts, sentence):
     "change",
     [lambda t: t.assign(fold=(t["fold"] + 1) % 3), lambda t: t.replace({"r007": "x007"})],
 )
-def test_other_folds_and_recordings_cannot_be_paired(runs, tmp_path, change):
+def test_runs_with_other_folds_or_recordings_cannot_be_paired(runs, tmp_path, change):
     folder = write_run(tmp_path, "ecapa-tdnn", seeds=(0, 1))
     change_table(folder, change)
     with pytest.raises(ComparisonError, match="same recordings in the same folds"):
         pair(runs[0], read_run(folder))
 
 
-def test_holm_by_hand():
+def test_holm_matches_values_computed_by_hand():
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([0.6, 0.5]) == [1.0, 1.0]
     assert holm([]) == []
@@ -135,7 +135,7 @@ def test_large_differences_are_confirmed_or_contradicted(as_the_paper_has_it, me
     assert {f.verdict for f in judge(other_way_round, metric)} == {Verdict.CONTRADICTED}
 
 
-def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
+def test_claim_of_two_parts_needs_both(as_the_paper_has_it):
     """Check that "MCA helps most" is not confirmed if removing RSE costs as much."""
     runs = as_the_paper_has_it
     alike = replace(runs[NO_MCA], system=NO_RSE)
@@ -150,7 +150,7 @@ def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
     assert most.verdict is Verdict.CONTRADICTED
 
 
-def test_an_interval_above_zero_is_not_enough_among_many_claims(tmp_path):
+def test_interval_above_zero_can_fail_after_correction(tmp_path):
     """Judge the same difference alone and as one of seven, where Holm's correction rejects it."""
     one = read_run(write_run(tmp_path, FULL, 1.0, noise=3))
     other = read_run(write_run(tmp_path, "ecapa-tdnn", 0.6, noise=503))
@@ -165,7 +165,7 @@ def test_an_interval_above_zero_is_not_enough_among_many_claims(tmp_path):
     assert among.verdict is Verdict.UNDECIDED
 
 
-def test_what_was_not_run_is_absent_and_not_counted(as_the_paper_has_it):
+def test_claims_without_runs_are_absent_and_not_counted(as_the_paper_has_it):
     runs = {name: as_the_paper_has_it[name] for name in (FULL, "resnet18", "ecapa-tdnn")}
     runs["ecapa-tdnn"] = replace(runs["ecapa-tdnn"], seeds=(7,))
     runs["resnet18"] = replace(runs["resnet18"], seeds=(1,))
@@ -177,7 +177,7 @@ def test_what_was_not_run_is_absent_and_not_counted(as_the_paper_has_it):
     assert "no seed in common" in found["improved beats ECAPA-TDNN"].reason
 
 
-def test_the_claims_name_known_systems_and_hold_for_the_printed_numbers():
+def test_claims_name_known_systems_and_match_the_papers_numbers():
     paper = read_paper()
     for claim in CLAIMS:
         assert set(claim.systems) <= set(list_models())

@@ -35,14 +35,14 @@ def by_features(six, rhythmic):
 
 
 @pytest.mark.parametrize(("hz", "rate"), [(300, 8000), (1000, 16000), (3000, 44100)])
-def test_the_spectrogram_shows_a_tone_where_it_is(tone, hz, rate):
+def test_spectrogram_shows_a_tone_at_its_frequency(tone, hz, rate):
     spectrogram = mel_spectrogram(Recording(tone(hz, 2, rate), rate))
     loudest = spectrogram.hz[spectrogram.decibels.mean(1).argmax()]
     assert loudest == pytest.approx(hz, rel=0.08)
     assert spectrogram.times[-1] == pytest.approx(2, abs=0.05)
 
 
-def test_the_envelope_holds_every_peak(tone):
+def test_envelope_keeps_every_peak(tone):
     wave = tone(500, 20, 16000)
     wave[12345] = 0.9
     drawn = envelope(Recording(wave, 16000))
@@ -51,7 +51,7 @@ def test_the_envelope_holds_every_peak(tone):
     assert drawn.low.min() == pytest.approx(float(wave.min()), abs=1e-3)
 
 
-def test_a_short_burst_in_a_long_recording_is_seen(tone):
+def test_short_burst_in_a_long_recording_stays_visible(tone):
     rate = 44100
     wave = 1e-3 * torch.randn(300 * rate)
     wave[200 * rate : 200 * rate + rate // 20] = tone(1000, 0.05, rate)[: rate // 20]
@@ -61,7 +61,7 @@ def test_a_short_burst_in_a_long_recording_is_seen(tone):
     assert loudest == pytest.approx(200, abs=0.5)
 
 
-def test_every_system_gets_the_figures_that_it_has_and_words(answered):
+def test_every_system_has_its_figures_with_descriptions(answered):
     recording, prediction = answered
     maps, display = prediction.attention, compute_display(recording)
     shown = {**sound_cards(display, prediction, FrontEndConfig()), **explained_cards(prediction)}
@@ -82,7 +82,7 @@ def test_every_system_gets_the_figures_that_it_has_and_words(answered):
     assert float(found[1]) == pytest.approx(700, rel=0.08)
 
 
-def test_the_map_is_the_outer_product_sorted_by_channel(improved, tone):
+def test_attention_map_is_the_outer_product_sorted_by_channel(improved, tone):
     prediction = improved.predict(tone(600, 4, 8000), 8000)  # a single piece
     maps = prediction.attention
     _, weights = attention.time_channel_map(prediction, 1)
@@ -111,7 +111,7 @@ def test_thinning_averages_neighbours_and_keeps_gaps(frames, columns, kept, mean
     np.testing.assert_allclose(track, [means, np.negative(means)])
 
 
-def test_shares_of_the_branches_sum_to_a_hundred(by_network):
+def test_branch_shares_sum_to_a_hundred(by_network):
     figure = attention.multi_scale_figure(by_network)
     np.testing.assert_allclose(np.sum([bar.x for bar in figure.data], axis=0), 100, atol=0.3)
     assert len(figure.data[0].x) == 6
@@ -119,14 +119,14 @@ def test_shares_of_the_branches_sum_to_a_hundred(by_network):
     assert spans == pytest.approx([100, 180, 260, 60])  # ms; block 1 has dilation 2
 
 
-def test_the_difference_is_drawn_with_the_learnt_lambda(by_network):
+def test_differential_attention_uses_the_learnt_lambda(by_network):
     first, second, difference = (d.z for d in attention.differential_figure(by_network).data)
     weight = float(by_network.attention.differential_lambda)
     np.testing.assert_allclose(difference, first - weight * second, atol=2e-3)
     np.testing.assert_allclose(first.sum(1), 1, atol=5e-3)
 
 
-def test_the_contributions_sum_to_the_gain_over_an_average_recording(six, by_features, rhythmic):
+def test_contributions_sum_to_the_gain_over_average_features(six, by_features, rhythmic):
     model, figure = six[1].classifier, contributions_figure(by_features)
     (bars,) = figure.data
     clip = model.front_end.prepare(audio.load(rhythmic))
@@ -141,7 +141,7 @@ def test_the_contributions_sum_to_the_gain_over_an_average_recording(six, by_fea
     assert by_features.label in figure.layout.xaxis.title.text
 
 
-def test_the_greatest_contributions_come_first_with_their_values(by_features):
+def test_largest_contributions_come_first_with_feature_values(by_features):
     (bars,), acoustic = contributions_figure(by_features).data, by_features.acoustic
     ranked = sorted(acoustic.contributions.items(), key=lambda item: -abs(item[1]))
     np.testing.assert_allclose(bars.x[:-1], [amount for _, amount in ranked[:SHOWN]], atol=1e-4)
@@ -153,6 +153,6 @@ def test_the_greatest_contributions_come_first_with_their_values(by_features):
     assert shown == pytest.approx(acoustic.features[ranked[0][0]], rel=0.01)
 
 
-def test_every_feature_has_a_name_of_its_own():
+def test_every_feature_has_a_unique_name():
     assert set(NAMES) == set(FEATURES)
     assert len({name.full for name in NAMES.values()}) == len(FEATURES)

@@ -45,14 +45,14 @@ def without_fields(folder):
     (folder / CONFIG).write_text("{}")
 
 
-def test_all_are_offered_in_order_without_a_detector_of_their_own(models):
+def test_bundled_models_load_in_order_without_own_detectors(models):
     folders = {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")}
     assert folders == {DEFAULT_DETECTOR.name, *(FOLDERS[name] for name in OWN)}
     assert [(m.name, m.classifier.detector) for m in models] == [(name, None) for name in OWN]
     assert isinstance(load_detector(), CryDetector)
 
 
-def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
+def test_detector_is_loaded_or_none_if_missing_or_damaged(tmp_path, caplog):
     assert load_detector(tmp_path / "none") is None
     assert not caplog.text
     shutil.copytree(LAST, tmp_path / "no detector")
@@ -65,7 +65,7 @@ def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
     assert "no numbers" in caplog.text
 
 
-def test_the_page_works_with_those_that_are_there(tmp_path, caplog):
+def test_missing_or_damaged_models_are_left_out(tmp_path, caplog):
     with pytest.raises(CheckpointError, match=r"^There is no checkpoint"):
         load_bundled(tmp_path)
     for folder in (FIRST, LAST):
@@ -76,7 +76,7 @@ def test_the_page_works_with_those_that_are_there(tmp_path, caplog):
     assert "left out" in caplog.text
 
 
-def test_a_model_is_found_by_its_name_and_none_means_the_first(models):
+def test_find_by_name_defaults_to_the_first_model(models):
     assert find(models, OWN[2]) is models[2]
     assert find(models, None) is find(models, "") is models[0]
     with pytest.raises(UnknownModelError, match=rf"^There is no model 'x' here; .*{OWN[1]}"):
@@ -96,7 +96,7 @@ def other(tmp_path):
     return tmp_path / "other"
 
 
-def test_a_folder_comes_first_and_the_header_names_it(other):
+def test_chosen_folder_is_the_first_model_and_named_in_the_header(other):
     models, note = choose(str(other))
     assert [model.name for model in models] == [str(other), *OWN]
     assert models[0].classifier.labels == ("asleep", NASTY)
@@ -108,14 +108,14 @@ def test_a_folder_comes_first_and_the_header_names_it(other):
     assert [name for _, name in selector.choices] == ["", str(other), *OWN]
 
 
-def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(models, tmp_path):
+def test_copy_of_a_bundled_model_replaces_it_and_keeps_its_title(models, tmp_path):
     shutil.copytree(LAST, tmp_path / "published")
     chosen, _ = choose(str(tmp_path / "published"))
     assert [model.name for model in chosen] == [OWN[-1], *OWN[:-1]]
     assert chosen[0].label == models[-1].label
 
 
-def test_without_a_name_the_bundled_ones_answer_and_nothing_is_said():
+def test_without_a_name_only_bundled_models_and_no_note():
     models, note = choose("")
     assert (note, [model.name for model in models]) == ("", OWN)
 
@@ -123,9 +123,7 @@ def test_without_a_name_the_bundled_ones_answer_and_nothing_is_said():
 @pytest.mark.parametrize(
     "damage", ["someone/model@v2", "no repository!", "x" * 5000, without_answer, without_fields]
 )
-def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
-    other, damage, caplog
-):
+def test_unusable_model_is_noted_on_the_page_and_explained_in_the_log(other, damage, caplog):
     name = damage if isinstance(damage, str) else str(other)
     if not isinstance(damage, str):
         damage(other)
@@ -139,7 +137,7 @@ def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
 
 
 @pytest.mark.parametrize("value", [None, [], {"a": [1]}, 10**400, NASTY, "a\nb"])
-def test_whatever_stands_in_the_notes_on_training_is_shown_as_text(other, value):
+def test_training_notes_of_any_type_are_escaped(other, value):
     data = json.loads((other / CONFIG).read_text(encoding="utf-8"))
     data["training"] |= dict.fromkeys(("dataset", "licence", "recordings", "preset"), value)
     (other / CONFIG).write_text(json.dumps(data), encoding="utf-8")
@@ -148,7 +146,7 @@ def test_whatever_stands_in_the_notes_on_training_is_shown_as_text(other, value)
         assert "&lt;img" in html  # at least the label's
 
 
-def test_the_about_tab_says_what_the_configs_say(models, detector):
+def test_about_tab_matches_the_configs(models, detector):
     texts = [about(model) for model in models]
     for model, text in zip(models, texts, strict=True):
         config = model.classifier.config

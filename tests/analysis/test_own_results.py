@@ -64,7 +64,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", ["clips", "answers", "ours", "ours, answers"])
-def test_every_panel_draws_it_and_markup_stays_text(form, tmp_path):
+def test_every_panel_draws_it_and_escapes_markup(form, tmp_path):
     beside = OURS if "ours" in form else NO_RUNS
     found = place(read(tmp_path, FORMS[form]), beside)
     (mine,) = (own for own in found.runs if own.system == "mine")
@@ -103,7 +103,7 @@ CSV = PLAIN.to_csv(index=False)
     ],
     ids=["bom", "semicolons", "decimal commas", "tabs", "quoted", "columns", "two digits"],
 )
-def test_it_may_be_written_in_several_ways(content, tmp_path):
+def test_csv_dialects_are_read_alike(content, tmp_path):
     found = read(tmp_path, content).predictions
     np.testing.assert_allclose(found[["p_a", "p_b"]], PLAIN[["p_a", "p_b"]], atol=0.006)
     assert found["clip"].tolist() == PLAIN["clip"].tolist()
@@ -124,7 +124,7 @@ NFC, NFD = (unicodedata.normalize(form, "née") for form in ("NFC", "NFD"))
     [("0", "1", "10"), ("2024-01-01", "2024-01-02"), ("A", "a"), ("label", "clip", "p_"),
      (NFC, "b")],
 )  # fmt: skip
-def test_a_label_may_be_any_text(labels, tmp_path):
+def test_labels_may_be_any_text(labels, tmp_path):
     table = predictions(60, labels)
     words = answers(table)
     for form in (table, words):
@@ -186,7 +186,7 @@ TWO = "clip,label,p_a,p_b\n"
         (pd.DataFrame({"y_true": np.arange(30_000) % 1000, "y_pred": 1}), "rows of"),
     ],
 )
-def test_what_is_no_such_table_is_one_sentence(table, says, tmp_path):
+def test_invalid_table_gives_a_one_sentence_error(table, says, tmp_path):
     with pytest.raises(ResultsError, match=says) as error:
         read(tmp_path, table)
     text = str(error.value)
@@ -196,7 +196,7 @@ def test_what_is_no_such_table_is_one_sentence(table, says, tmp_path):
 
 
 @pytest.mark.parametrize("columns", [{}, {"seed": 42}], ids=["no seed", "another seed"])
-def test_it_joins_our_runs_on_its_recordings(columns, tmp_path):
+def test_table_joins_our_runs_on_the_same_recordings(columns, tmp_path):
     found = place(read(tmp_path, of_our_recordings(**columns)), OURS)
     mine, ours = (found.of(*BABY)[name] for name in ("mine", "resnet18"))
     assert found.problems == ()
@@ -213,7 +213,7 @@ def test_it_joins_our_runs_on_its_recordings(columns, tmp_path):
         (lambda t: t[t["recording"] < "5"], "are among"),
     ],
 )
-def test_what_does_not_fit_ours_stands_on_its_own(change, why, tmp_path):
+def test_table_that_does_not_fit_ours_is_a_dataset_of_its_own(change, why, tmp_path):
     table = change(of_our_recordings().drop_duplicates("recording"))
     found = place(read(tmp_path, table), OURS)
     assert [run.protocol for run in found.runs if run.system == "mine"] == [OWN]
@@ -224,7 +224,7 @@ def test_what_does_not_fit_ours_stands_on_its_own(change, why, tmp_path):
 @pytest.mark.parametrize(
     "name", ["resnet18", "donateacry", "../../etc/passwd", "ä b.csv", "<>", ""]
 )
-def test_its_name_is_not_one_of_ours(name, tmp_path):
+def test_its_name_never_equals_one_of_ours(name, tmp_path):
     found = place(read(tmp_path, PLAIN, name), OURS)
     (mine,) = (run for run in found.runs if run.protocol == OWN)
     assert mine.dataset not in {run.dataset for run in OURS.runs}
@@ -248,7 +248,7 @@ print(len(run.predictions), len(run.labels), time.process_time() - start,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rows", "classes"), [(200_000, 5), (2_000, 1000)])
-def test_a_large_table_is_read_soon_and_in_little_memory(rows, classes, tmp_path):
+def test_large_table_is_read_within_time_and_memory_limits(rows, classes, tmp_path):
     table = predictions(rows, [f"c{i}" for i in range(classes)])
     table.to_csv(tmp_path / "large.csv", index=False, float_format="%.6f")
     command = [sys.executable, "-c", LARGE, str(tmp_path / "large.csv")]

@@ -28,9 +28,7 @@ def ask(client, path, *options):
     return client.predict(handle_file(str(path)), *options, api_name="/predict")
 
 
-def test_the_api_gives_what_each_classifier_gives_of_each_cry(
-    client, server, models, detector, tmp_path
-):
+def test_api_matches_each_classifier_for_each_cry(client, server, models, detector, tmp_path):
     path = write(tmp_path / "private-name.wav", scene(6, 4, 7, 4, 6))
     track = detector.scan(audio.load(path))
     told = {model.name: model.classifier.predict(path, track=track) for model in models}
@@ -62,7 +60,7 @@ def test_the_api_gives_what_each_classifier_gives_of_each_cry(
         ({"file": None}, "no recording"),
     ],
 )
-def test_a_wrong_request_is_one_sentence(client, examples, server, given, sentence):
+def test_invalid_request_gives_a_one_sentence_error(client, examples, server, given, sentence):
     file = handle_file(str(examples / "synthetic_rhythmic.wav"))
     usual = {"file": file, "model": "", "full": False}
     with pytest.raises(AppError, match=sentence) as failure:
@@ -109,7 +107,7 @@ class Session:
         return self.run(self.model, "input", None, model.name)[0]
 
 
-def test_two_sessions_switch_without_their_files_and_do_not_mix(server, tmp_path, models, detector):
+def test_sessions_switch_models_without_files_and_do_not_mix(server, tmp_path, models, detector):
     visits = []
     for i in range(2):
         path = write(tmp_path / f"private-own{i}.wav", cry(4 + 2 * i))
@@ -148,7 +146,7 @@ def sound(seconds, level):
     ],
     ids=["text", "silent", "long"],
 )
-def test_a_bad_file_is_one_sentence_and_the_next_one_works(
+def test_bad_file_gives_one_sentence_and_the_next_one_works(
     client, server, examples, tmp_path, content, words, kind
 ):
     path = tmp_path / "bad.wav"

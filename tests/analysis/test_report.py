@@ -58,7 +58,7 @@ def written(root, out):
 
 
 @pytest.mark.slow
-def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
+def test_report_of_committed_results_is_below_ten_megabytes(tmp_path):
     text = written(COMMITTED, tmp_path / "report.html")
     assert len(text.encode()) < 10 * MEGABYTES
     outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)  # Plotly's code
@@ -70,7 +70,7 @@ def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
     assert '<p class="problem">' not in text
 
 
-def test_every_panel_is_there_for_every_cell_with_its_data(root, text):
+def test_report_has_every_panel_and_its_data_for_every_cell(root, text):
     links = re.findall(r'download="([^"]*)" href="data:text/csv;base64,(.*?)"', text)
     files = {unescape(name): base64.b64decode(content).decode() for name, content in links}
     found = find_runs(root)
@@ -88,7 +88,7 @@ def test_every_panel_is_there_for_every_cell_with_its_data(root, text):
     assert set(anchors) <= set(names)
 
 
-def test_the_bytes_depend_on_the_results_and_nothing_else(root, text, tmp_path):
+def test_report_bytes_depend_only_on_the_results(root, text, tmp_path):
     moved = shutil.copytree(root, tmp_path / "elsewhere" / "results")
     for path in moved.rglob("*"):
         os.utime(path, (1, 1))
@@ -103,7 +103,7 @@ def test_the_bytes_depend_on_the_results_and_nothing_else(root, text, tmp_path):
     assert digest(moved) != digest(root)
 
 
-def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(root, tmp_path):
+def test_damaged_runs_are_reported_and_the_rest_is_drawn(root, tmp_path):
     root = shutil.copytree(root, tmp_path / "copy")
     (write(root, "resnet18", "baby") / "run.json").write_text("{")
     change_record(write(root, "resnet18", "clip"), metrics={})
@@ -120,7 +120,7 @@ def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(root, tmp_path):
     assert text.count("<summary><h3>") > 5  # from the intact runs
 
 
-def test_words_stay_words(text):
+def test_text_is_titled_and_escaped(text):
     assert "There is nothing to show yet" in text  # as no ablation was run
     assert f"{escape(CORPUS)}, random segments</h3>" in text
     assert "Metric: balanced accuracy" in text
@@ -130,7 +130,7 @@ def test_words_stay_words(text):
     assert "<b>" not in text.partition("<main")[2]
 
 
-def test_a_table_is_cut_aligned_and_escaped_and_numbers_keep_their_digits():
+def test_table_is_truncated_aligned_and_escaped_with_full_digits():
     rows = [("<b>", 0.25, 11_173_962, 0.00004), (None, np.nan, 5, 2.5), ("x", 1.0, 6, 1.0)]
     table = pd.DataFrame(rows * MOST_ROWS)
     html = table_html(Exhibit("a", "A & b", table, table=table)).replace("\n", "")
@@ -157,7 +157,7 @@ def test_a_table_is_cut_aligned_and_escaped_and_numbers_keep_their_digits():
         ("one", "file/report.html", "cannot be written:"),
     ],
 )
-def test_the_command_says_what_is_wrong(results, place, sentence, tmp_path, capsys):
+def test_command_reports_errors_in_one_sentence(results, place, sentence, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     write_run(tmp_path / "one", "resnet18")
@@ -170,6 +170,6 @@ def test_the_command_says_what_is_wrong(results, place, sentence, tmp_path, caps
 
 
 @pytest.mark.slow
-def test_the_report_needs_no_gradio():
+def test_report_does_not_import_gradio():
     script = "import sys, analysis.report; sys.exit('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0

@@ -54,7 +54,7 @@ def cells(root):
     return cells_of(find_runs(root).runs)
 
 
-def test_what_is_generated_equals_what_is_committed(tmp_path):
+def test_generated_files_equal_the_committed_ones(tmp_path):
     out, readme = tmp_path / "results.md", tmp_path / "README.md"
     readme.write_bytes((ROOT / "README.md").read_bytes())
     copy = shutil.copytree(RESULTS, tmp_path / "results")
@@ -69,7 +69,7 @@ def test_what_is_generated_equals_what_is_committed(tmp_path):
         assert written.read_bytes() == (ROOT / committed).read_bytes(), "python -m analysis results"
 
 
-def test_verdicts_are_those_of_the_claims(cells):
+def test_verdict_tables_match_the_judged_claims(cells):
     rows = {row["balanced accuracy"]: row for row in verdict_rows(cells, MAIN)}
     clip, baby, esc10 = (cell.title for cell in cells)
     assert rows["MCA helps"][clip].startswith("**confirmed** +")
@@ -86,7 +86,7 @@ def test_verdicts_are_those_of_the_claims(cells):
     assert lost[clip].startswith(f"{values[0] - values[1]:+.3f} [")
 
 
-def test_models_fitted_otherwise_have_a_row_of_their_own(tmp_path):
+def test_models_with_other_settings_have_their_own_row(tmp_path):
     write_run(tmp_path, FULL, epochs=12)
     folder = write_run(tmp_path, "resnet18", samples_per_epoch=384)
     change_record(folder, configuration={"settings": {"width": 8}})
@@ -97,20 +97,20 @@ def test_models_fitted_otherwise_have_a_row_of_their_own(tmp_path):
     assert epochs == ["12", "30 of 384 pieces"]
 
 
-def test_the_held_out_fold_is_scored_alone(cells):
+def test_held_out_fold_is_scored_alone(cells):
     (row,) = held_out_rows(cells)
     table, truth, p = rows_of(cells[2].runs[FULL], by=("seed", "fold"))
     right = (p.argmax(1) == truth)[table["fold"] == 0]
     assert list(row.values()) == [get_system(FULL).title, f"{right.mean():.3f}"]
 
 
-def test_the_page_names_what_is_not_finished(root, cells):
+def test_page_names_unfinished_runs(root, cells):
     text = page(find_runs(root), cells, root)
     assert "## Pruning" not in text  # as it was not measured
     assert "Not finished, and left out: donateacry/baby/resnet18." in text
 
 
-def test_the_hybrid_is_compared_on_the_seeds_of_both(tmp_path):
+def test_hybrid_is_compared_on_common_seeds(tmp_path):
     write_run(tmp_path, HYBRID, 1.0, seeds=(1,))
     assert hybrid_rows(cells_of(find_runs(tmp_path).runs)) == []
     write_run(tmp_path, FULL, 0.0, seeds=(0, 1))
@@ -123,7 +123,7 @@ def test_the_hybrid_is_compared_on_the_seeds_of_both(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["no place", BEGIN, f"{END}\n{BEGIN}\n"])
-def test_a_page_without_a_place_for_the_table_stays_as_it_is(text, tmp_path):
+def test_page_without_a_place_for_the_table_is_unchanged(text, tmp_path):
     (tmp_path / "page.md").write_text(text, encoding="utf-8")
     with pytest.raises(ResultsError, match="no place for the table"):
         write_readme_table(RESULTS, tmp_path / "page.md")
@@ -147,7 +147,7 @@ def text(cell):
     return unescape(re.sub("<[^>]+>", " ", cell)).split()
 
 
-def test_the_table_is_that_of_the_runs_and_of_the_paper(found, html):
+def test_overview_table_matches_the_runs_and_the_paper(found, html):
     body = html.partition("<tbody>")[2].partition("</tbody>")[0]
     rows = [re.findall(r"<td.*?</td>", row, re.S) for row in body.split("<tr")[1:]]
     cells = [key for key in found.cells if PAPER_SYSTEMS & found.of(*key).keys()]
@@ -161,7 +161,7 @@ def test_the_table_is_that_of_the_runs_and_of_the_paper(found, html):
                 assert int(text(cell)[0]) == pytest.approx(100 * score(run, MAIN), abs=0.51)
 
 
-def test_the_matrices_are_scikit_learns(found, html):
+def test_overview_matrices_match_scikit_learn(found, html):
     tables = re.findall(r"<caption>[^<]*</caption>(.*?)</table>", html, re.S)
     key = next(k for k in found.cells if found.of(*k).keys() >= set(COMPARED))
     for system, table in zip(COMPARED, tables, strict=True):
@@ -171,7 +171,7 @@ def test_the_matrices_are_scikit_learns(found, html):
         assert shown == pytest.approx(list(expected.ravel()), abs=0.51)
 
 
-def test_the_bars_are_the_scores_of_their_runs(found, html):
+def test_overview_bars_match_recomputed_scores(found, html):
     bars = re.findall(r'href="\?([^"]+)">([^<]+)</a></span>.*?<b>(\d+)</b>', html, re.S)
     named = [(parse_qs(unescape(link)), title, int(value)) for link, title, value in bars]
     named = [bar for bar in named if bar[0]["view"] == ["systems"]]
@@ -182,7 +182,7 @@ def test_the_bars_are_the_scores_of_their_runs(found, html):
         assert value == pytest.approx(100 * score(run, MAIN), abs=0.51)
 
 
-def test_every_link_leads_to_a_panel_that_has_the_cell(found, html):
+def test_every_link_leads_to_a_panel_with_that_cell(found, html):
     panels = {panel.name: panel for panel in PANELS}
     links = {unescape(link) for link in re.findall(r'href="\?([^"]+)"', html)}
     assert len(links) > 10
@@ -199,7 +199,7 @@ def test_every_link_leads_to_a_panel_that_has_the_cell(found, html):
     ("skill", "heading"),
     [({FULL: 3.0, NO_MCA: -1.0}, "all"), ({FULL: -1.0, NO_MCA: 3.0}, "against")],
 )
-def test_the_sentence_is_that_of_the_verdicts(tmp_path, skill, heading):
+def test_heading_follows_the_verdicts(tmp_path, skill, heading):
     for system, own in skill.items():
         write_run(tmp_path, system, own, seeds=(0, 1))
     found = find_runs(tmp_path).readable
@@ -213,7 +213,7 @@ def test_the_sentence_is_that_of_the_verdicts(tmp_path, skill, heading):
     assert all(name in html for names in judged for name in names)
 
 
-def test_what_was_not_run_is_not_invented(tmp_path):
+def test_overview_omits_what_was_not_run(tmp_path):
     assert overview_html(find_runs(tmp_path), tmp_path) == ""
     write_run(tmp_path, "resnet18", dataset="esc10")
     found = find_runs(tmp_path).readable

@@ -30,7 +30,7 @@ def old(monkeypatch, seconds=60.0):
     monkeypatch.setattr("analysis.uploads.time.time", lambda: start + seconds - 0.1)
 
 
-def test_the_sweep_deletes_what_is_old_and_not_needed(folder, monkeypatch):
+def test_sweep_deletes_expired_files_that_are_not_needed(folder, monkeypatch):
     asked, unasked = put(folder, "asked.wav"), put(folder, "unasked.wav")
     (folder / "tmpbroken").write_bytes(b"half")
     killed = put(folder.parent / f"{PREFIX}killed", "killed.wav")
@@ -45,7 +45,7 @@ def test_the_sweep_deletes_what_is_old_and_not_needed(folder, monkeypatch):
     assert strange.exists()
 
 
-def test_what_is_needed_is_young_to_another_process(folder, monkeypatch):
+def test_needed_file_looks_recent_to_other_processes(folder, monkeypatch):
     asked = put(folder, "asked.wav")
     other = folder.parent / f"{PREFIX}other"
     other.mkdir()
@@ -56,7 +56,7 @@ def test_what_is_needed_is_young_to_another_process(folder, monkeypatch):
     assert asked.exists()
 
 
-def test_nothing_is_swept_in_a_folder_that_others_share(tmp_path, monkeypatch):
+def test_shared_folder_is_not_swept(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     path = put(tmp_path, "somebody-else.wav")
     old(monkeypatch)
@@ -64,7 +64,7 @@ def test_nothing_is_swept_in_a_folder_that_others_share(tmp_path, monkeypatch):
     assert path.exists()
 
 
-def test_the_sweep_follows_no_link(folder, monkeypatch):
+def test_sweep_follows_no_links(folder, monkeypatch):
     outside = put(folder.parent / "outside", "mine.wav")
     for name, target in (("file", outside), ("folder", outside.parent), ("gone", folder / "no")):
         (folder / name).symlink_to(target)
@@ -77,7 +77,7 @@ def test_the_sweep_follows_no_link(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("most", [0, 25_000, 10**6])
-def test_the_oldest_go_until_the_rest_fits(folder, monkeypatch, most):
+def test_oldest_files_are_deleted_until_the_rest_fits(folder, monkeypatch, most):
     sizes = {f"{i}.wav": size for i, size in enumerate((9000, 1, 7000, 4000, 3000))}
     for name, size in sizes.items():
         put(folder, name, b"x" * size)
@@ -95,7 +95,7 @@ def test_the_oldest_go_until_the_rest_fits(folder, monkeypatch, most):
     assert file_names(folder) == {*left, "tmprunning"}
 
 
-def test_a_file_that_may_not_be_deleted_stops_no_other(folder, monkeypatch):
+def test_undeletable_file_does_not_stop_the_sweep(folder, monkeypatch):
     paths = [put(folder, f"{i}.wav") for i in range(4)]
     unlink = Path.unlink
 
@@ -112,7 +112,7 @@ def test_a_file_that_may_not_be_deleted_stops_no_other(folder, monkeypatch):
     delete_due(set())
 
 
-def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):
+def test_concurrent_sweeps_and_writers(folder, monkeypatch):
     for i in range(100):
         put(folder, f"{i}.wav")
     old(monkeypatch)
@@ -127,7 +127,7 @@ def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):
     assert file_names(folder) == {path.name for path in young}
 
 
-def test_a_page_has_a_folder_of_its_own_which_goes_with_it(tmp_path, monkeypatch):
+def test_upload_folder_is_private_and_deleted_on_exit(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
     with uploads.upload_folder() as own:
         assert own.parent == (tmp_path / "new").resolve()
@@ -138,7 +138,7 @@ def test_a_page_has_a_folder_of_its_own_which_goes_with_it(tmp_path, monkeypatch
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(folder):
+def test_upload_is_deleted_when_due_and_not_needed(folder):
     soon, later = put(folder, "soon.wav"), put(folder, "later.wav")
     for path, after in ((soon, 0), (later, 3600)):
         delete_upload(str(path), after)
@@ -149,7 +149,7 @@ def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(folder):
     assert later.exists()
 
 
-def test_nothing_that_lies_elsewhere_is_deleted(folder):
+def test_files_outside_the_upload_folder_are_not_deleted(folder):
     elsewhere = put(folder.parent, "mine.wav")
     (folder / "link.wav").symlink_to(elsewhere)
     outward = folder / ".." / elsewhere.parent.name / elsewhere.name
@@ -160,7 +160,7 @@ def test_nothing_that_lies_elsewhere_is_deleted(folder):
     assert elsewhere.exists()
 
 
-def test_sessions_that_nobody_uses_any_more_are_dropped_whole():
+def test_unused_sessions_are_dropped_completely():
     sessions = StateHolder()
     for name, minutes in (("old", 60), ("new", 59)):
         sessions.session_data[name] = object()

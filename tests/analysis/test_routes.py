@@ -43,7 +43,7 @@ def ask(server, request, **headers):
         return answer.status, answer.read()
 
 
-def test_whatever_is_not_on_the_list_is_not_there(server):
+def test_unlisted_routes_give_404(server):
     app = App.create_app(gr.Blocks(), app_kwargs=launch_options()["app_kwargs"])
     # Newer versions of FastAPI list the routes of an included router only there.
     routes = getattr(fastapi.routing, "iter_route_contexts", iter)(app.routes)
@@ -85,7 +85,7 @@ def variants(path):
     [f"{API}/process_recording", f"{API}/dev/reload", "/monitoring/summary", "/openapi.json"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_spelling_of_a_path_gets_around_the_list(server, target, method):
+def test_no_spelling_of_a_path_bypasses_the_list(server, target, method):
     allowed = ("/assets/", "/static/")  # Gradio itself finds no such file there
     for path in variants(target):
         status, body = ask(server, f"{method} {path}")
@@ -99,7 +99,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 @pytest.mark.parametrize("path", [f"{API}/process_recording", "/config", f"{API}/upload"])
-def test_other_methods_than_the_listed_are_not_there(server, path):
+def test_unlisted_methods_give_404(server, path):
     answers = {m: ask(server, f"{m} {path}")[0] for m in METHODS if f"{m} {path}" not in OPEN}
     assert answers == dict.fromkeys(answers, 404)
     assert ask(server, f"CONNECT {path}")[0] in (400, 404)
@@ -110,7 +110,7 @@ def test_other_methods_than_the_listed_are_not_there(server, path):
 
 
 @pytest.mark.parametrize("route", ["file=", "proxy=", "file/"])
-def test_no_address_is_fetched_for_a_stranger(server, route):
+def test_no_url_is_fetched_for_a_visitor(server, route):
     for address in (f"{server.url}/config", "https://example.org/x.wav"):
         for spelt in (address, quote(address, safe="")):
             assert ask(server, f"GET {API}/{route}{spelt}") == (404, b"Not Found")
@@ -127,7 +127,7 @@ UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Versi
         {"X-HTTP-Method-Override": "GET"},
     ],
 )
-def test_the_fitting_headers_of_a_proxy_or_a_websocket_open_nothing(server, headers):
+def test_proxy_and_websocket_headers_open_no_route(server, headers):
     for path in ("vibe-code", "queue/nonsense"):
         assert ask(server, f"GET {API}/{path}", **headers) == (404, b"Not Found")
 
@@ -147,7 +147,7 @@ async def talk(socket):
     await socket.accept()
 
 
-def test_what_a_next_gradio_adds_stays_closed(below):
+def test_routes_added_by_a_newer_gradio_stay_closed(below):
     new = [Route("/new", there), WebSocketRoute("/socket", talk), Route("/config", there)]
     routes = [*new, Mount("/mounted", routes=new), Mount(API, routes=new)]
     page = below(routes)
@@ -160,13 +160,13 @@ def test_what_a_next_gradio_adds_stays_closed(below):
 
 
 @pytest.mark.parametrize("path", ["/cry/config", "/config"])
-def test_it_works_below_a_prefix(below, path):
+def test_routes_work_below_a_prefix(below, path):
     page = below([Route("/config", there), Route("/new", there)], root_path="/cry")
     assert page.get(path).text == "there"
     assert page.get(path.replace("config", "new")).status_code == 404
 
 
-def test_nobody_skips_the_queue(server):
+def test_queue_cannot_be_bypassed(server):
     """Refuse to run a queued function directly, which Gradio allows outside of a Space."""
     config = json.loads(ask(server, "GET /config")[1])
     queued = [d for d in config["dependencies"] if d["queue"] is not False and d["backend_fn"]]
@@ -178,7 +178,7 @@ def test_nobody_skips_the_queue(server):
             assert told.status_code == 404, dependency["api_name"]
 
 
-def test_no_other_server_runs_beside_it(monkeypatch):
+def test_no_second_server_is_started(monkeypatch):
     """Start none even if the environment asks for it: it would have routes of its own."""
     monkeypatch.setenv("GRADIO_SSR_MODE", "true")
     monkeypatch.setenv("GRADIO_NUM_WORKERS", "1")

@@ -37,7 +37,7 @@ from tests.analysis.synthetic_runs import (
 from tests.plain import rows_of
 
 
-def test_a_run_is_read_as_it_was_written(tmp_path):
+def test_run_is_read_as_written(tmp_path):
     run = read_run(write_run(tmp_path, "ecapa-tdnn", seeds=(2, 0), epochs=7))
     assert (run.dataset, run.protocol, run.system) == ("donateacry", "baby", "ecapa-tdnn")
     assert (run.labels, set(run.seeds), run.folds) == (LABELS, {0, 2}, 3)
@@ -51,13 +51,13 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("question", [{"within": {"fold": 0}}, {"permuted_labels": 0}])
-def test_what_answers_another_question_is_not_reported(tmp_path, question):
+def test_runs_within_a_fold_or_with_permuted_labels_are_not_reported(tmp_path, question):
     write_run(tmp_path, "resnet18")
     change_record(write_run(tmp_path, "ecapa-tdnn"), configuration=question)
     assert [run.system for run in find_runs(tmp_path).runs] == ["resnet18"]
 
 
-def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
+def test_unfinished_and_damaged_runs_are_distinguished(tmp_path):
     folder = write_run(tmp_path, "resnet18")
     change_record(folder, metrics={})
     assert find_runs(tmp_path).unfinished == (folder,)
@@ -68,7 +68,7 @@ def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
     assert "damaged" in problem
 
 
-def test_runs_are_found_in_the_order_of_the_registry(tmp_path):
+def test_runs_are_in_the_order_of_the_registry(tmp_path):
     for system in ("resnet18", "ecapa-tdnn"):
         write_run(tmp_path, system)
     found = find_runs(tmp_path)
@@ -91,7 +91,7 @@ def test_predictions_without_a_fold_are_refused(tmp_path):
         _ = read_run(folder).predictions
 
 
-def test_other_results_stand_beside_ours(tmp_path):
+def test_other_results_are_joined_with_ours(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for root in (ours, theirs):
         write_run(root, "ecapa-tdnn", skill=3.0 if root == theirs else 0.0)
@@ -104,7 +104,7 @@ def test_other_results_stand_beside_ours(tmp_path):
     assert scores[0] < 0.6 < scores[1]
 
 
-def test_the_folder_of_other_results_has_to_be_there(tmp_path, monkeypatch, capsys):
+def test_missing_folder_of_other_results_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("CRY_RESULTS", raising=False)
     assert results_folder([]) is None
     monkeypatch.setenv("CRY_RESULTS", str(tmp_path))
@@ -151,7 +151,7 @@ def found(root):
     return find_runs(root)
 
 
-def test_the_permutation_test_of_a_split_is_read(found, root):
+def test_permutation_test_is_read_for_its_split(found, root):
     level = read_permutation_test(found.of(*CLIP)[FULL])
     assert level.scores.loc["macro_auc"].to_dict() == AGAINST["clip"]
     assert (level.permutations, level.front_end, level.seed) == (100, "log-mel", 0)
@@ -171,14 +171,14 @@ def test_the_permutation_test_of_a_split_is_read(found, root):
         ("pruning.json", "measure-pruning", lambda r: read_pruning(r.folder)),
     ],
 )
-def test_a_damaged_file_beside_a_run_is_one_sentence(tmp_path, name, writer, read, text):
+def test_damaged_file_beside_a_run_gives_a_one_sentence_error(tmp_path, name, writer, read, text):
     run = read_run(write_run(tmp_path, FULL))
     (run.folder / name).write_text(text)
     with pytest.raises(ResultsError, match=rf"json is not as .* {writer} writes it"):
         read(run)
 
 
-def test_models_with_permuted_labels_are_no_runs_of_their_own(found):
+def test_permuted_label_models_are_listed_separately(found):
     assert [run.protocol for run in found.runs] == ["clip", "baby", "recording"]
     clip, baby, _ = found.runs
     (one,), several = permuted_label_runs(clip), permuted_label_runs(baby)
@@ -191,14 +191,14 @@ def test_models_with_permuted_labels_are_no_runs_of_their_own(found):
     assert second.title.endswith("permuted labels (mean and range of 2)")
 
 
-def test_what_was_fitted_otherwise_is_refused(found):
+def test_permuted_label_model_with_another_preset_is_refused(found):
     run = found.of(*CLIP)[FULL]
     change_record(run.folder / "permuted-0", configuration={"preset": {"epochs": 99}})
     with pytest.raises(ResultsError, match="was not fitted as"):
         permuted_label_runs(run)
 
 
-def test_the_panel_shows_both_beside_the_systems(found):
+def test_panel_shows_both_beside_the_systems(found):
     exhibit = LEAKAGE.exhibits(found, LEAKAGE.cells(found)[0])[0]
     lines = {line.name: line for line in exhibit.figure.data if line.name}
     linear = lines["linear classifier, permuted labels"]

@@ -17,7 +17,7 @@ def clip(examples):
     return examples / "synthetic_whimper.wav"
 
 
-def test_models_with_the_same_labels_are_beside_each_other_and_no_others(models, clip):
+def test_others_are_the_models_with_the_same_labels(models, clip):
     session = classify_all(models, str(clip))
     network, features, reasons = models
     assert list(session.others(network, models)) == ["The feature MLP"]
@@ -34,13 +34,13 @@ NOISE = 0.2 * np.random.default_rng(0).standard_normal(24000)
     ("wave", "rate", "words", "expected"),
     [(HIGH, 16000, "silent", [0, 0, 1]), (NOISE, 8000, "nothing above 4 kHz", [1, 1, 0])],
 )
-def test_each_model_says_what_it_cannot_hear(models, tmp_path, wave, rate, words, expected):
+def test_each_model_reports_frequencies_it_lacks(models, tmp_path, wave, rate, words, expected):
     session = classify_all(models, str(write(tmp_path / "sound.wav", wave, rate)))
     told = [Handlers(models, None).told(session, model.name) for model in models]
     assert [words in html for html in told] == expected
 
 
-def test_what_is_kept_holds_a_picture_and_no_samples(models, clip):
+def test_session_keeps_figure_data_but_no_audio(models, clip):
     session = classify_all(models, str(clip))
     samples = soundfile.info(clip).frames
     for answer in session.answers.values():
@@ -54,7 +54,7 @@ def fail(*_, **__):
     raise IndexError("index 0 is out of bounds")
 
 
-def test_a_fault_in_one_model_leaves_the_others_their_answers(models, clip, detector, monkeypatch):
+def test_exception_in_one_model_does_not_affect_the_others(models, clip, detector, monkeypatch):
     odd, *others = models
     monkeypatch.setattr(odd.classifier, "predict", fail)
     session = classify_all(models, str(clip), detector)
@@ -67,7 +67,7 @@ def test_a_fault_in_one_model_leaves_the_others_their_answers(models, clip, dete
     assert session.display is None
 
 
-def test_of_minutes_work_and_memory_are_bounded_and_the_bar_moves_on(
+def test_long_recording_bounds_work_and_memory_and_reports_progress(
     tmp_path, models, detector, monkeypatch
 ):
     """Classify a cry of two minutes, then three of a few seconds."""
@@ -91,7 +91,7 @@ def test_of_minutes_work_and_memory_are_bounded_and_the_bar_moves_on(
     assert len(long_one) <= 121 / 5 + 2  # the two minutes are cut without overlap
 
 
-def test_a_short_recording_is_not_reported_and_not_downsampled(tmp_path, models, detector):
+def test_short_recording_has_no_progress_and_no_downsampling(tmp_path, models, detector):
     told = []
     path = write(tmp_path / "short.wav", cry(4, 44100), 44100)
     classify_all(models, str(path), detector, lambda *what: told.append(what))
@@ -100,7 +100,7 @@ def test_a_short_recording_is_not_reported_and_not_downsampled(tmp_path, models,
     assert downsample(recording) is recording
 
 
-def test_downsampling_keeps_what_the_models_hear():
+def test_downsampling_keeps_the_models_frequencies_without_aliasing():
     rate = 44100
     t = np.arange(61 * rate) / rate
     wave = 0.1 * np.sin(2 * np.pi * 7600 * t) + 0.1 * np.sin(2 * np.pi * 9000 * t)

@@ -42,9 +42,7 @@ def prediction(session, models):
     return session.answers[models[-1].name]
 
 
-def test_every_model_answers_for_the_same_track_and_the_cries_alone(
-    session, models, detector, path
-):
+def test_all_models_share_the_track_and_classify_only_cries(session, models, detector, path):
     track = detector.scan(audio.load(path))
     found = [(span.start, span.end) for span in track.spans]
     np.testing.assert_allclose(found, CRIES, atol=1.6)
@@ -58,7 +56,7 @@ def test_every_model_answers_for_the_same_track_and_the_cries_alone(
             assert any(span.start <= middle <= span.end for span in allowed)
 
 
-def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, path):
+def test_csv_matches_predictions_for_each_cry_cut_out(prediction, models, path):
     recording, classifier = audio.load(path), models[-1].classifier
     rows = [*csv.DictReader(io.StringIO(segments_csv(prediction)))]
     assert len(rows) == len(CRIES)
@@ -78,7 +76,7 @@ def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, p
         assert row["set"] == ";".join(alone.prediction_set or ())
 
 
-def test_the_table_says_the_same_can_be_read_without_eyes_and_plays_each_cry(prediction):
+def test_table_matches_csv_is_accessible_and_plays_each_cry(prediction):
     html = segments_html(prediction)
     assert html.count('<th scope="row">') == len(CRIES)
     assert html.count('scope="col"') == 5 + len(prediction.probabilities)
@@ -99,7 +97,7 @@ def test_the_table_says_the_same_can_be_read_without_eyes_and_plays_each_cry(pre
     ("count", "outside", "expected"),
     [(2, False, "belly pain or burping"), (5, False, NOTHING), (2, True, NOTHING), (0, False, "")],
 )
-def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction, count, outside, expected):
+def test_table_names_the_prediction_set_if_informative(prediction, count, outside, expected):
     first, labels = prediction.segments[0], tuple(prediction.probabilities)
     segment = replace(first, prediction_set=labels[:count] or None)
     told = replace(prediction, segments=(segment,), outside=outside, evaluation=None)
@@ -107,7 +105,7 @@ def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction, count, o
     assert named == (expected or words(first.label))
 
 
-def test_there_is_a_timeline_where_there_is_something_to_find(session, prediction):
+def test_timeline_needs_several_cries_or_a_long_recording(session, prediction):
     assert not has_timeline(prediction)  # the model is no better than chance
     prediction = replace(prediction, evaluation=None)
     one = replace(prediction, segments=prediction.segments[:1])
@@ -118,7 +116,7 @@ def test_there_is_a_timeline_where_there_is_something_to_find(session, predictio
     assert not has_timeline(replace(prediction, segments=()))
 
 
-def test_the_bars_stand_where_the_cries_are_in_the_colour_of_their_class(prediction):
+def test_timeline_bars_have_the_cries_times_and_class_colours(prediction):
     figure, segments = timeline_figure(prediction), prediction.segments
     labels = tuple(prediction.probabilities)
     assert [bar.name for bar in figure.data] == list(map(words, labels))
@@ -133,7 +131,7 @@ def test_the_bars_stand_where_the_cries_are_in_the_colour_of_their_class(predict
     assert figure.layout.xaxis.range == (0, prediction.duration)
 
 
-def test_a_single_cry_is_shown_piece_by_piece_and_a_short_one_is_still_seen(prediction):
+def test_single_cry_is_drawn_by_piece_and_short_cry_stays_visible(prediction):
     one = replace(prediction, segments=prediction.segments[:1])
     found = slices(one)
     assert len(found) == len(one.pieces)
@@ -143,7 +141,7 @@ def test_a_single_cry_is_shown_piece_by_piece_and_a_short_one_is_still_seen(pred
     assert figure.data[0].width[0] == pytest.approx(THINNEST * prediction.duration, abs=1e-3)
 
 
-def test_the_sound_figure_marks_the_cries_and_the_threshold(session, prediction):
+def test_sound_figure_marks_cries_and_threshold(session, prediction):
     figure = sound_figure(session.display, prediction, 3400)
     bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert [(b.x0, b.x1) for b in bands] == [(s.start, s.end) for s in prediction.segments]
@@ -155,7 +153,7 @@ def test_the_sound_figure_marks_the_cries_and_the_threshold(session, prediction)
     assert steps.x[-1] <= prediction.duration
 
 
-def test_no_line_crosses_a_pause(session, prediction):
+def test_attention_figures_have_gaps_at_pauses(session, prediction):
     figure = sound_figure(session.display, prediction, 3400)
     tracks = [t for t in figure.data if (t.name or "").startswith("block")]
     assert len(tracks) == len(CRIES)

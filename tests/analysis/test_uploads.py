@@ -90,7 +90,7 @@ def answer(address):
     return json.loads(httpx.get(address, timeout=PATIENCE).text.rpartition("data: ")[2])
 
 
-def test_a_file_stays_for_a_request_that_still_waits(small, folder):
+def test_file_is_kept_for_a_queued_request(small, folder):
     """Queue two requests on one file and, between them, one on another; all get their file."""
     page = small()
     page.gates = {b"A": threading.Event(), b"C": threading.Event()}
@@ -108,7 +108,7 @@ def test_a_file_stays_for_a_request_that_still_waits(small, folder):
     assert until(lambda: not list(folder.iterdir()))  # nor the folders, which would reveal a visit
 
 
-def test_a_request_that_went_away_keeps_nothing(small, folder):
+def test_cancelled_request_keeps_no_file(small, folder):
     page = small()
     page.gates = {b"A": threading.Event()}
     shared = page.send(b"A").json()[0]
@@ -121,7 +121,7 @@ def test_a_request_that_went_away_keeps_nothing(small, folder):
     assert page.begun == 1
 
 
-def test_same_bytes_at_the_same_time_are_answered_every_time(small, folder, tmp_path):
+def test_concurrent_uploads_of_equal_files_are_all_answered(small, folder, tmp_path):
     """Send twelve requests by four visitors, where each answer deletes its own upload at once."""
     page = small()
     path = tmp_path / "cry.wav"
@@ -149,7 +149,7 @@ BEGUN = {
 @pytest.mark.parametrize(
     ("begun", "how"), [*((b, "closed") for b in BEGUN), ("in the middle", "reset")]
 )
-def test_an_upload_that_breaks_off_leaves_nothing(small, folder, begun, how, capfd):
+def test_aborted_upload_leaves_no_file(small, folder, begun, how, capfd):
     page = small()
     end = begin(page.port, *BEGUN[begun])
     assert until(lambda: file_names(folder))
@@ -161,7 +161,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(small, folder, begun, how, cap
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_uploads_are_refused_in_words_until_there_is_room(small, folder):
+def test_uploads_are_refused_with_a_message_until_there_is_room(small, folder):
     page = small(most=60_000)
     mine = page.send(b"x" * 20_000).json()[0]
     assert page.send(b"y" * 20_000).status_code == 200
@@ -174,7 +174,7 @@ def test_uploads_are_refused_in_words_until_there_is_room(small, folder):
     assert page.send(b"z" * 20_000).status_code == 200
 
 
-def test_an_upload_that_runs_takes_its_room(small, folder):
+def test_running_upload_reserves_its_space(small, folder):
     page = small(most=60_000)
     end = begin(page.port, "Content-Length: 50000", PART)
     assert until(lambda: file_names(folder))
@@ -183,7 +183,7 @@ def test_an_upload_that_runs_takes_its_room(small, folder):
     assert until(lambda: page.send(b"x" * 20_000).status_code == 200)
 
 
-def test_files_are_taken_at_one_place_only_and_up_to_a_size(small, folder, monkeypatch):
+def test_files_are_accepted_by_one_route_and_up_to_a_size(small, folder, monkeypatch):
     monkeypatch.setattr("analysis.server.UPLOAD_BYTES", 100_000)
     page = small()
     for place in ("component_server", "process_recording", "upload/other"):
@@ -194,7 +194,7 @@ def test_files_are_taken_at_one_place_only_and_up_to_a_size(small, folder, monke
     assert file_names(folder) == set()
 
 
-def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, folder, monkeypatch):
+def test_unfetched_answers_and_file_names_are_dropped(small, folder, monkeypatch):
     monkeypatch.setattr("analysis.uploads.SWEEP_SECONDS", 0.02)
     page = small()
     path = page.send(b"A", "given-name.wav").json()[0]
@@ -238,7 +238,7 @@ app.main()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_no_file_is_left_and_no_name_in_the_log(tmp_path, asked):
+def test_shutdown_leaves_no_file_and_no_file_name_in_the_log(tmp_path, asked):
     """Stop the server with one complete and one partial upload, an open page and a failed call."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

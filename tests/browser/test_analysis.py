@@ -80,7 +80,7 @@ def others(field):
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
-def test_every_choice_changes_what_is_shown_and_back_goes_back(panels, panel):
+def test_every_choice_changes_the_view_and_back_restores_it(panels, panel):
     page = panels.page
     panels.go(panel)
     for field in view_of(panel, FOUND, {}).fields:
@@ -100,7 +100,7 @@ def test_every_choice_changes_what_is_shown_and_back_goes_back(panels, panel):
 
 
 @SIZES
-def test_a_number_of_the_overview_opens_its_panel_and_the_choice_goes_along(visit, width, scheme):
+def test_overview_number_opens_its_panel_and_the_choice_persists(visit, width, scheme):
     """Keep the choice on a reload, in the next view, and on return to the tab."""
     panels = Panels(visit(width=width, scheme=scheme))
     page = panels.page
@@ -119,7 +119,7 @@ def test_a_number_of_the_overview_opens_its_panel_and_the_choice_goes_along(visi
     panels.told(ABLATION, **asked)
 
 
-def test_a_figure_can_be_taken_away(panels):
+def test_figure_can_be_downloaded(panels):
     panel = PANELS[0]
     panels.go(panel)
     first = view_of(panel, FOUND, {}).exhibits[0]
@@ -133,7 +133,7 @@ def test_a_figure_can_be_taken_away(panels):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (390, "dark")])
-def test_every_view_shows_its_cards_and_is_no_wider_than_the_page(visit, width, scheme):
+def test_every_view_shows_its_cards_and_fits_the_page(visit, width, scheme):
     panels = Panels(visit(width=width, scheme=scheme))
     for panel in PANELS:
         panels.go(panel)
@@ -149,7 +149,7 @@ DROP = """(place, text) => {
 }"""
 
 
-def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
+def test_dropped_table_is_shown_beside_ours_and_can_be_removed(visit, server, tmp_path):
     theirs = next(iter(FOUND.of(*FOUND.cells[0]).values()))
     table = theirs.predictions[theirs.predictions["seed"] == theirs.seeds[0]]
     (tmp_path / "bad.csv").write_bytes(b"\x00\x01")
@@ -218,7 +218,7 @@ def ask_about_it(seen):
     ("width", "scheme", "choose"),
     [pytest.param(1280, "light", by_mouse, marks=pytest.mark.smoke), (390, "dark", by_keyboard)],
 )
-def test_a_cell_is_listed_heard_and_answered(
+def test_recordings_of_a_cell_are_listed_played_and_classified(
     visit, server, models, examples, width, scheme, choose
 ):
     run = FOUND.of(*PLAYED)[FULL]
@@ -243,9 +243,7 @@ def test_a_cell_is_listed_heard_and_answered(
     assert seen.page.locator("#answer .answer").get_attribute("data-kind") == expected.kind
 
 
-def test_an_error_that_is_not_at_hand_says_so_and_what_is_opened_twice_leaves_no_copy(
-    visit, server
-):
+def test_missing_recording_is_reported_and_reopening_leaves_no_copy(visit, server):
     other = ERRORS.exhibits(FOUND, PLAYED)[0].table["Recording"].iloc[1]
     panels = Panels(visit(), f"{CELL}&view=errors")
     play(panels.seen, SILENT)
@@ -279,7 +277,7 @@ def report(tmp_path_factory):
 
 
 @SIZES
-def test_every_figure_of_the_report_is_drawn_without_a_network(browser, report, scheme, width):
+def test_every_figure_of_the_report_is_drawn_offline(browser, report, scheme, width):
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
     with contextlib.closing(browser.new_context(offline=True, **options)) as context:
         seen = watch(context, "file:")

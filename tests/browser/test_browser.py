@@ -29,7 +29,7 @@ def cry(examples):
 
 
 @SMOKE
-def test_an_uploaded_cry_has_an_answer_and_figures_and_another_model_others(
+def test_uploaded_cry_gets_an_answer_and_figures_of_each_model(
     visit, cry, server, models, detector
 ):
     seen, say = visit(), LANGUAGES["en"]
@@ -55,7 +55,7 @@ def test_an_uploaded_cry_has_an_answer_and_figures_and_another_model_others(
     assert server.kept() == []
 
 
-def test_a_recording_says_that_it_hears_crying_and_is_answered(visit, server, cry):
+def test_recording_reports_crying_and_is_answered(visit, server, cry):
     seen = visit(width=390)
     button = seen.page.locator("[data-listen=record]")
     button.focus()
@@ -84,7 +84,7 @@ def test_a_recording_says_that_it_hears_crying_and_is_answered(visit, server, cr
         ("Live", "[data-live=button]", "[data-live=picture][src^='data:image/png']"),
     ],
 )
-def test_a_refused_microphone_is_a_sentence_and_can_be_tried_again(visit, tab, button, heard):
+def test_refused_microphone_is_reported_and_can_be_retried(visit, tab, button, heard):
     seen = visit()
     seen.page.get_by_role("tab", name=tab).click()
     seen.page.evaluate(REFUSE)
@@ -96,7 +96,7 @@ def test_a_refused_microphone_is_a_sentence_and_can_be_tried_again(visit, tab, b
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_several_cries_show_progress_a_table_and_a_timeline_and_can_be_played(
+def test_several_cries_have_progress_table_timeline_and_playback(
     visit, models, detector, cry, tmp_path, width, scheme
 ):
     wave, rate = soundfile.read(cry)
@@ -126,7 +126,7 @@ def test_several_cries_show_progress_a_table_and_a_timeline_and_can_be_played(
     ("scheme", "width"),
     [("light", 1280), ("dark", 1280), ("light", 390), pytest.param("dark", 390, marks=SMOKE)],
 )
-def test_every_state_fits_the_screen_and_can_be_read(visit, cry, scheme, width, tmp_path):
+def test_every_state_fits_the_screen_and_is_legible(visit, cry, scheme, width, tmp_path):
     seen = visit(width=width, scheme=scheme)
     seen.check()
     fold = seen.page.get_by_role("button", name="What I listened to")
@@ -150,7 +150,7 @@ def test_every_state_fits_the_screen_and_can_be_read(visit, cry, scheme, width, 
 
 
 @SMOKE
-def test_theme_tabs_and_links_work_from_the_keyboard_and_are_remembered(visit, server):
+def test_theme_and_tabs_work_by_keyboard_and_persist(visit, server):
     seen = visit()
     dark = "() => document.body.classList.contains('dark')"
     assert not seen.page.evaluate(dark)
@@ -167,7 +167,7 @@ def test_theme_tabs_and_links_work_from_the_keyboard_and_are_remembered(visit, s
     assert seen.page.get_by_role("tab", name="About").get_attribute("aria-selected") == "true"
 
 
-def test_every_stop_of_the_tab_key_can_be_seen(visit):
+def test_every_tab_stop_is_visible(visit):
     page = visit().page
     page.evaluate("document.activeElement.blur()")
     focused, stops = page.locator(":focus"), 0
@@ -189,7 +189,7 @@ STORED = """async () => [
 ]"""
 
 
-def test_nothing_of_the_visitor_stays_in_the_browser(browser_type, server, cry, tmp_path):
+def test_nothing_is_stored_in_the_browser(browser_type, server, cry, tmp_path):
     """Search the storage that the page can read, and every file of the profile."""
     wave, rate = soundfile.read(cry)
     path = write(tmp_path / "given-name-of-a-child.wav", wave[: 5 * rate], rate)
@@ -205,7 +205,7 @@ def test_nothing_of_the_visitor_stays_in_the_browser(browser_type, server, cry, 
     assert [file for file in files if any(bit in file.read_bytes() for bit in told)] == []
 
 
-def test_an_answer_is_shared_from_the_device(visit, cry):
+def test_answer_can_be_shared(visit, cry):
     seen = visit()
     seen.page.evaluate("""() => {
       navigator.canShare = () => true;
@@ -222,7 +222,7 @@ def test_an_answer_is_shared_from_the_device(visit, cry):
     assert size > 1000
 
 
-def test_it_can_be_installed(visit, server):
+def test_page_can_be_installed(visit, server):
     seen = visit()
     manifest = seen.page.evaluate(
         """async () => { const link = document.querySelector("link[rel=manifest]");
@@ -242,7 +242,7 @@ def test_it_can_be_installed(visit, server):
         ("**/queue/join*", {"status": 503, "json": {"detail": "Queue is full."}}),
     ],
 )
-def test_a_full_server_is_a_sentence_and_the_next_try_works(visit, cry, address, refusal):
+def test_full_server_is_reported_and_the_next_try_works(visit, cry, address, refusal):
     """Check the sentences in the language of the browser, German."""
     seen, say = visit(locale="de-DE", width=390), LANGUAGES["de"]
     for key in ("question", "record", "choose", "tab.listen", "privacy"):
@@ -264,7 +264,7 @@ def test_a_full_server_is_a_sentence_and_the_next_try_works(visit, cry, address,
     assert seen.page.get_by_role("button", name=say("fold.sound")).is_visible()
 
 
-def test_what_an_answer_rested_on_is_heard_and_not_kept(visit, server, cry, tmp_path):
+def test_explanation_is_audible_and_not_kept(visit, server, cry, tmp_path):
     """Require that the file is uploaded again for it, and not before."""
     wave, rate = soundfile.read(cry)
     seen = visit(width=390)

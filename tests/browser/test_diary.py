@@ -49,7 +49,7 @@ def seconds_ago(one):
     return time.time() - datetime.fromisoformat(one["at"]).timestamp()
 
 
-def test_a_diary_is_kept_if_asked_for_and_one_tap_says_what_a_cry_was(visit, cry):
+def test_diary_is_stored_on_request_and_labelled_by_one_tap(visit, cry):
     seen = visit(width=390)
     seen.ask(cry)
     assert seen.page.evaluate("localStorage.length") == 0
@@ -78,7 +78,7 @@ def test_a_diary_is_kept_if_asked_for_and_one_tap_says_what_a_cry_was(visit, cry
     assert seen.sent("personal_") == []  # two cries are too few, so nothing is sent
 
 
-def test_nothing_is_sent_before_there_are_eight_labelled_cries(visit):
+def test_nothing_is_sent_before_eight_labelled_cries(visit):
     before = diary(2)
     del before["cries"][-1]["was"]
     seen = visit_with(visit, before)
@@ -91,7 +91,7 @@ def test_nothing_is_sent_before_there_are_eight_labelled_cries(visit):
     assert len(seen.sent("personal_")) == 1
 
 
-def test_a_new_cry_is_answered_by_the_babys_own_ones(visit, cry, server):
+def test_new_cry_is_classified_by_the_babys_own_cries(visit, cry, server):
     before = diary(28)
     before["names"]["hungry"] = "Wants milk"
     for one in before["cries"]:
@@ -111,7 +111,7 @@ def test_a_new_cry_is_answered_by_the_babys_own_ones(visit, cry, server):
     assert server.kept() == []
 
 
-def test_the_tab_tells_what_is_learnt_and_draws_the_log(visit):
+def test_tab_reports_the_findings_and_draws_the_log(visit):
     seen = visit_with(visit, diary(28), width=390, scheme="dark")
     seen.page.get_by_text(re.compile("^Better than")).wait_for()
     seen.page.locator("[data-diary=report] summary").click()
@@ -131,7 +131,7 @@ def load(seen, content):
     seen.page.locator("[data-diary=file]").set_input_files(file)
 
 
-def test_a_diary_is_saved_deleted_brought_back_and_loaded(visit):
+def test_diary_is_saved_deleted_restored_and_loaded(visit):
     before = diary(6, effect=0.3)
     seen = visit_with(visit, before)
     seen.page.get_by_text("Too few to say: 24").wait_for()
@@ -153,7 +153,7 @@ def test_a_diary_is_saved_deleted_brought_back_and_loaded(visit):
 
 
 @pytest.mark.parametrize("content", ["none", "{}", json.dumps(diary(1, cries=[{}]))])
-def test_what_is_no_diary_is_not_loaded(visit, content):
+def test_invalid_diary_is_not_loaded(visit, content):
     before = diary(1)
     seen = visit_with(visit, before)
     seen.page.wait_for_selector(".diary .cries li")
@@ -162,7 +162,7 @@ def test_what_is_no_diary_is_not_loaded(visit, content):
     assert stored(seen) == before
 
 
-def test_reasons_times_and_cries_can_be_changed(visit):
+def test_reasons_times_and_cries_can_be_edited(visit):
     seen = visit_with(visit, diary(6))
     rows = seen.page.locator("#diary .cries li")
     expect(rows).to_have_count(20)
@@ -201,7 +201,7 @@ def change(row):
     row.get_by_text(SAY("diary.change"), exact=True).click()
 
 
-def test_a_browser_that_keeps_nothing_says_so(visit, cry):
+def test_refused_browser_storage_is_reported(visit, cry):
     seen = visit()
     seen.page.evaluate(REFUSE)
     seen.ask(cry)
@@ -209,7 +209,7 @@ def test_a_browser_that_keeps_nothing_says_so(visit, cry):
     seen.page.get_by_text(SAY("diary.refused")).wait_for()
 
 
-def test_a_cry_that_live_hears_is_in_the_diary(visit):
+def test_cry_detected_live_is_added_to_the_diary(visit):
     seen = visit_with(visit, diary(1), "?tab=live")
     press(seen, "live.start")
     seen.page.wait_for_selector(".live[data-state=cry]")

@@ -56,7 +56,7 @@ def story(tmp_path_factory):
 @pytest.mark.parametrize(
     ("language", "width", "scheme"), [("en", 1280, "light"), ("de", 390, "dark")]
 )
-def test_cry_other_sound_cry_end_in_the_log_and_nowhere_else(
+def test_cries_and_another_sound_are_logged_and_not_kept(
     live, visit, story, server, examples, language, width, scheme
 ):
     tab = live(language, heard=story, width=width, scheme=scheme)
@@ -102,7 +102,7 @@ WATCH = """() => {
 HIDE = "Object.defineProperty(document, 'hidden', { get: () => true })"
 
 
-def test_the_screen_stays_on_and_a_hidden_page_tells_of_a_cry_if_asked_to(live, story):
+def test_screen_stays_on_and_hidden_page_notifies_on_request(live, story):
     tab = live(heard=story)
     tab.page.evaluate(WATCH)
     tab.press("live.notify")
@@ -130,7 +130,7 @@ def over(route):
     ],
     ids=["no server", "time is up"],
 )
-def test_where_it_cannot_go_on_it_says_why_and_begins_again(live, answer, state, sentence, offer):
+def test_interruption_is_explained_and_listening_can_restart(live, answer, state, sentence, offer):
     tab = live()
     tab.page.route("**/component_server/**", answer)
     tab.press("live.start")

@@ -69,20 +69,20 @@ def sent(seen):
 
 
 @pytest.mark.parametrize(("ending", "give"), [("mp4", Visit.upload), ("opus", drop)])
-def test_a_file_is_sent_as_it_is(watched, tmp_path, ending, give):
+def test_file_is_sent_unchanged(watched, tmp_path, ending, give):
     path = recorded(tmp_path, ending)
     give(watched, path)
     assert sent(watched) == (path.name, path.read_bytes())
 
 
-def test_the_sound_of_a_film_is_answered(visit, tmp_path):
+def test_sound_of_a_video_is_classified(visit, tmp_path):
     seen = visit()
     drop(seen, recorded(tmp_path, "mov"))
     seen.answered()
     assert "s of sound" in seen.page.locator("#answer .measured").text_content()
 
 
-def test_a_recording_is_as_long_and_loud_as_what_was_heard(watched, examples):
+def test_recording_keeps_the_length_and_level_of_the_sound(watched, examples):
     """Record until it stops by itself after ten seconds, at the microphone's own level."""
     button = watched.page.locator("[data-listen=record]")
     button.click()

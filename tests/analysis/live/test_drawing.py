@@ -36,7 +36,7 @@ def table(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_tone_is_a_bright_line_at_its_pitch_and_time(listener):
+def test_tone_is_drawn_at_its_frequency_and_time(listener):
     listener.hear(samples(sound((0, 8), (CRY_HZ, 2), (0, 2))), RATE)
     assert spectrogram(listener.sound).max() == pytest.approx(20 * np.log10(0.5), abs=1.5)
     pixels = image(listener.sound)
@@ -48,21 +48,21 @@ def test_a_tone_is_a_bright_line_at_its_pitch_and_time(listener):
 
 
 @pytest.mark.parametrize("level", [0.01, 0.3])
-def test_silence_is_dark_and_noise_of_any_level_is_not(listener, level):
+def test_silence_is_dark_and_noise_of_any_level_is_bright(listener, level):
     noise = level * np.random.default_rng(0).standard_normal(12 * RATE)
     assert image(listener.sound).max() < 10
     listener.hear(samples(noise.clip(-1, 1)), RATE)
     assert image(listener.sound).mean() > 60
 
 
-def test_the_track_starts_where_the_detector_did_and_shows_the_threshold():
+def test_track_starts_at_the_first_score_and_shows_the_threshold():
     svg = track_svg(np.array([np.nan, np.nan, 0.25, 1.0], "f4"), 0.6)
     assert re.search('polyline points="([^"]*)"', svg)[1] == "3,75.0 4,0.0"
     assert 'y1="40.0" y2="40.0"' in svg
     assert "polygon" not in track_svg(np.full(4, np.nan, "f4"), 0.6)
 
 
-def test_the_log_on_the_screen_is_the_log_in_the_csv(listener):
+def test_log_on_screen_matches_the_csv(listener):
     feed(listener, story())
     rows, changes = table(log_csv(listener.lines)), pieces(listener)
     shown = re.findall(r"<td>(\d+:\d\d)</td><td>([\d.]+)&nbsp;s</td>", changes["rows"])
@@ -82,7 +82,7 @@ def test_the_log_on_the_screen_is_the_log_in_the_csv(listener):
 
 
 @pytest.mark.parametrize("say", LANGUAGES.values(), ids=LANGUAGES)
-def test_what_is_heard_is_said_in_words(listener, say):
+def test_status_texts_follow_the_state(listener, say):
     told, wave = {"": pieces(listener, say=say)}, story()[: 16 * RATE]
     for part in np.split(wave, 64):
         feed(listener, part)
@@ -107,7 +107,7 @@ def test_what_is_heard_is_said_in_words(listener, say):
         ("maybe", (), False, "May be a cry</strong><br>", "maybe"),  # not "rejected"
     ],
 )
-def test_a_line_says_what_the_card_would(listener, kind, named, outside, shown, heard):
+def test_log_row_matches_the_answer_card(listener, kind, named, outside, shown, heard):
     answer = listener.classifier.predict(sound((CRY_HZ, 1)), RATE)
     answer = replace(answer, prediction_set=named, outside=outside) if named else None
     line = Episode(kind, 0.0, 1.0, 0.9, answer)

@@ -40,13 +40,13 @@ def run(probabilities, loud=None, reach=1.0, maybe=1.0):
         ([0.2] * 20 + [0.9] * 8, [1] * 28, [("sound", 0.0, 4.25), ("cry", 4.25, 6.0)]),
     ],
 )
-def test_where_episodes_begin_and_end(probabilities, loud, expected):
+def test_start_and_end_of_episodes(probabilities, loud, expected):
     found, _ = run(probabilities, loud)
     assert [(e.kind, e.start, e.end) for e in found] == expected
     assert all(e.peak == max(probabilities) for e in found if e.kind == "cry") or len(found) > 1
 
 
-def test_the_state_follows_the_sound():
+def test_state_follows_the_sound():
     _, states = run([0.1] * 8 + [0.9] * 8 + [0.59] * 8)
     assert states == ["quiet"] * 8 + ["cry"] * 13 + ["quiet"] * 3
     found, states = run([0.3] * 4 + [0.4] * 8 + [0.1] * 12, [0] * 4 + [1] * 8 + [0] * 12)
@@ -58,7 +58,7 @@ def test_the_state_follows_the_sound():
     assert states[4:13] == ["maybe"] * 8 + ["sound"]
 
 
-def test_no_two_episodes_overlap_whatever_comes():
+def test_episodes_never_overlap():
     rng = np.random.default_rng(0)
     for _ in range(50):
         walk = np.clip(rng.normal(0, 0.25, 400).cumsum() % 2, 0, 1)

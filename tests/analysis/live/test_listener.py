@@ -34,7 +34,7 @@ def kinds(listener):
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
-def test_cry_other_sound_cry_are_told_apart(listener, rate):
+def test_cries_and_another_sound_are_distinguished(listener, rate):
     feed(listener, story(rate), rate)
     assert kinds(listener) == KINDS
     for line, start, length in zip(listener.lines, (2, 11, 19), (5, 4, 3), strict=True):
@@ -47,7 +47,7 @@ def test_cry_other_sound_cry_are_told_apart(listener, rate):
 
 
 @pytest.mark.parametrize("seconds", [0.01, 7.3])
-def test_how_the_stream_is_cut_makes_no_difference(listener, seconds):
+def test_result_does_not_depend_on_chunk_length(listener, seconds):
     wave, whole = story(), Listener(Detector(), Reasons())
     whole.hear(samples(wave), RATE)
     feed(listener, wave, seconds=seconds)
@@ -57,7 +57,7 @@ def test_how_the_stream_is_cut_makes_no_difference(listener, seconds):
     assert listener.track == pytest.approx(whole.track, nan_ok=True)
 
 
-def test_reasons_are_asked_for_once_a_second_and_not_about_all(listener):
+def test_classifier_runs_once_a_second_on_recent_audio(listener):
     feed(listener, sound((0, 2), (CRY_HZ, 20)))
     asked = listener.classifier.asked
     assert 18 <= len(asked) <= 20
@@ -68,7 +68,7 @@ def test_reasons_are_asked_for_once_a_second_and_not_about_all(listener):
     assert len(asked) - before <= 4
 
 
-def test_a_microphone_that_is_swapped_within_a_cry_does_not_end_it(listener):
+def test_change_of_sample_rate_does_not_end_a_cry(listener):
     feed(listener, A_CRY)
     feed(listener, sound((CRY_HZ, 4), (0, 4), rate=44100), 44100)
     ((kind, start, end),) = log(listener)
@@ -76,7 +76,7 @@ def test_a_microphone_that_is_swapped_within_a_cry_does_not_end_it(listener):
     assert end - start == pytest.approx(8, abs=1.5)
 
 
-def test_lost_sound_counts_as_silence_and_a_long_hole_ends_what_lasted(listener):
+def test_lost_audio_counts_as_silence_and_a_long_gap_ends_a_cry(listener):
     feed(listener, A_CRY)
     listener.hear(samples(sound((CRY_HZ, 1))), RATE, lost=0.5)
     assert log(listener) == []
@@ -86,7 +86,7 @@ def test_lost_sound_counts_as_silence_and_a_long_hole_ends_what_lasted(listener)
     assert listener.seconds == pytest.approx(37.8, abs=0.6)
 
 
-def test_stop_writes_down_what_lasts_and_forgets_the_sound(listener):
+def test_stop_logs_the_open_cry_and_deletes_the_audio(listener):
     feed(listener, A_CRY)
     listener.stop()
     (line,) = listener.lines
@@ -103,7 +103,7 @@ def test_stop_writes_down_what_lasts_and_forgets_the_sound(listener):
     assert listener.written == 2
 
 
-def test_six_minutes_take_no_more_memory_than_one(monkeypatch):
+def test_memory_does_not_grow_from_one_to_six_minutes(monkeypatch):
     monkeypatch.setattr(module, "MOST_LINES", 10)
     listener = Listener(Detector(), Reasons())
 
@@ -122,7 +122,7 @@ def test_six_minutes_take_no_more_memory_than_one(monkeypatch):
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
-def test_chunks_resample_as_the_whole_does(rate):
+def test_resampling_chunks_matches_resampling_the_whole(rate):
     """Also check that it holds back at most 500 samples, by which the first score is early."""
     rng = np.random.default_rng(rate)
     wave = rng.standard_normal(2 * rate).astype("f4")
@@ -137,6 +137,6 @@ def test_chunks_resample_as_the_whole_does(rate):
 
 
 @pytest.mark.parametrize("rate", [0, 4000, 1_000_000])
-def test_no_rate_of_a_microphone_is_a_sentence(rate):
+def test_invalid_sample_rate_is_refused(rate):
     with pytest.raises(audio.SampleRateError, match="out of reach"):
         Resampler(rate)

@@ -37,7 +37,7 @@ def request(wave=QUIET, page="a", rate=16000, **others):
     return {**usual, **others}
 
 
-def test_pages_at_once_do_not_mix(visitors):
+def test_concurrent_pages_do_not_mix(visitors):
     def visit(hz):
         parts = np.split(sound((0, 1), (hz, 4)), 20)
         return [visitors.hear(request(part, str(hz))) for part in parts][-1]["state"]
@@ -46,7 +46,7 @@ def test_pages_at_once_do_not_mix(visitors):
         assert list(pool.map(visit, (CRY_HZ, OTHER_HZ))) == ["cry", "sound"]
 
 
-def test_no_more_listen_than_the_server_can_bear(visitors):
+def test_number_of_listening_pages_is_limited(visitors):
     for page in range(MOST_LISTENING):
         assert "problem" not in visitors.hear(request(page=str(page)))
     assert visitors.hear(request(page="late")) == {"problem": ENGLISH("live.full")}
@@ -54,7 +54,7 @@ def test_no_more_listen_than_the_server_can_bear(visitors):
     assert "problem" not in visitors.hear(request(page="late"))
 
 
-def test_stopping_forgets_the_sound_and_keeps_the_log(visitors):
+def test_stop_deletes_the_audio_and_keeps_the_log(visitors):
     visitors.hear(request(A_CRY))
     assert visitors.stop({"page": "a", "seen": 0})["written"] == 1
     assert (visitors.known["a"].listener.sound == 0).all()
@@ -63,7 +63,7 @@ def test_stopping_forgets_the_sound_and_keeps_the_log(visitors):
     assert "rows" not in later
 
 
-def test_a_page_that_left_is_forgotten_its_sound_soon_and_its_log_later(visitors, clock):
+def test_audio_of_a_silent_page_is_deleted_soon_and_its_log_later(visitors, clock):
     visitors.hear(request(A_CRY))
     page = visitors.known["a"]
     visitors.sweep()
@@ -79,7 +79,7 @@ def test_a_page_that_left_is_forgotten_its_sound_soon_and_its_log_later(visitors
     assert visitors.known == {}
 
 
-def test_the_server_sweeps_by_itself(visitors, monkeypatch):
+def test_server_sweeps_by_itself(visitors, monkeypatch):
     swept = threading.Event()
     monkeypatch.setattr(module, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(visitors, "sweep", swept.set)
@@ -87,7 +87,7 @@ def test_the_server_sweeps_by_itself(visitors, monkeypatch):
     assert swept.wait(10)
 
 
-def test_logs_of_pages_that_left_make_room(visitors, clock, monkeypatch):
+def test_oldest_logs_are_dropped_first(visitors, clock, monkeypatch):
     monkeypatch.setattr(module, "MOST_LOGS", 3)
     for page in "abcd":
         clock.time += 1
@@ -96,7 +96,7 @@ def test_logs_of_pages_that_left_make_room(visitors, clock, monkeypatch):
     assert list(visitors.known) == ["b", "c", "d"]
 
 
-def test_after_ten_minutes_it_rests_until_the_button_is_pressed(visitors):
+def test_listening_stops_at_the_time_limit_until_restarted(visitors):
     visitors.hear(request())
     visitors.known["a"].listener.limit = 3.0
     for _ in range(3):
@@ -111,34 +111,34 @@ def test_after_ten_minutes_it_rests_until_the_button_is_pressed(visitors):
 
 
 BAD = {
-    "nothing": {},
-    "no list": None,
+    "an empty object": {},
+    "null": None,
     "not base64": request(samples="*"),
     "half a sample": request(samples="AA=="),
     "a number": request(samples=3),
     "too much": request(samples="A" * 4_000_004),
     "a long name": request(page="x" * 65),
     "no rate": request(rate=None),
-    "an endless rate": request(rate=float("inf")),
-    "endless lines": request(seen=float("inf")),
+    "an infinite rate": request(rate=float("inf")),
+    "infinite lines": request(seen=float("inf")),
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_no_page_sends_is_a_sentence(visitors, kind):
+def test_malformed_request_gives_a_sentence(visitors, kind):
     broken = {"problem": ENGLISH("live.broken")}
     assert visitors.hear(BAD[kind]) == broken
     assert visitors.stop(BAD[kind]) in (broken, {})  # an unknown page
     assert visitors.known == {}
 
 
-def test_a_rate_out_of_reach_is_a_sentence_and_does_not_block(visitors):
+def test_invalid_sample_rate_gives_a_sentence_and_takes_no_place(visitors):
     assert "out of reach" in visitors.hear(request(rate=7))["problem"]
     assert not visitors.known["a"].listening
 
 
 @pytest.mark.parametrize("error", [IndexError("out of bounds"), AudioError("silent")])
-def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(
+def test_exception_in_the_classifier_stops_neither_log_nor_sweep(
     visitors, clock, monkeypatch, error
 ):
     def fail(*_):

@@ -24,7 +24,7 @@ def trace(exhibit, begin):
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "expected_calibration_error"])
-def test_scores_of_all_and_of_each_seed_are_those_of_scikit_learn(found, metric):
+def test_pooled_and_per_seed_scores_match_scikit_learn(found, metric):
     levels, _ = ablation(found, BABY, metric)
     runs, own, seeds = found.of(*BABY), marks(levels, "measured"), marks(levels, "seed")
     for row in own.itertuples():
@@ -45,7 +45,7 @@ def test_scores_of_all_and_of_each_seed_are_those_of_scikit_learn(found, metric)
     assert f"{100 * score(runs[FULL], metric):.1f}% [" in levels.note.splitlines()[0]
 
 
-def test_the_papers_values_stand_beside_accuracy_alone(found):
+def test_papers_values_are_shown_for_accuracy_only(found):
     levels, drops = ablation(found, BABY, "accuracy")
     stated = marks(levels, "paper").set_index("system")["value"]
     assert stated.to_dict() == {FULL: 0.8220, NO_MCA: 0.7837, NO_RSE: 0.7854}
@@ -56,7 +56,7 @@ def test_the_papers_values_stand_beside_accuracy_alone(found):
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "expected_calibration_error"])
-def test_what_is_lost_is_told_drawn_and_named(found, metric):
+def test_drops_match_paired_comparisons_in_text_table_and_figure(found, metric):
     """Expect improved minus ablation, so below zero if the ablation has the greater error."""
     drops = ablation(found, BABY, metric)[1]
     runs, lower = found.of(*BABY), metric == "expected_calibration_error"
@@ -80,7 +80,7 @@ def test_what_is_lost_is_told_drawn_and_named(found, metric):
     assert largest in drops.note.splitlines()[0]
 
 
-def test_only_common_seeds_are_compared_and_the_rest_is_named(tmp_path):
+def test_only_common_seeds_are_compared_and_others_are_reported(tmp_path):
     write_run(tmp_path, FULL, 2.0, seeds=(0, 1))
     assert ABLATION.cells(find_runs(tmp_path)) == ()  # no ablation was run
     write_run(tmp_path, NO_MCA, 1.0, seeds=(7,))

@@ -37,7 +37,7 @@ def arrays(run):
     return label_numbers(rows, LABELS), probabilities_of(rows, LABELS)
 
 
-def test_no_fold_has_a_part_in_its_own_temperature(run):
+def test_temperature_is_fitted_on_other_groups_only(run):
     truth, p = arrays(run)
     rows = run.recordings.reset_index(drop=True)
     fold = run.predictions.drop_duplicates("recording").set_index("recording")["fold"]
@@ -57,7 +57,7 @@ def test_no_fold_has_a_part_in_its_own_temperature(run):
         np.testing.assert_allclose(scaled(run)[tested.index], expected, atol=2e-4)
 
 
-def test_bins_and_their_intervals_are_counted_one_by_one(run):
+def test_reliability_bins_match_a_plain_loop(run):
     (truth, p), groups = arrays(run), run.recordings["group"].to_numpy()
     found = reliability(truth, p, groups.tolist(), draws=60)
     confidence, right = p.max(1), p.argmax(1) == truth
@@ -83,7 +83,7 @@ def surest(confidence, right):
     return hits / wanted
 
 
-def test_coverage_and_its_intervals_are_those_of_a_plain_loop(run):
+def test_coverage_and_its_intervals_match_a_plain_loop(run):
     truth, groups = label_numbers(run.recordings, LABELS), run.recordings["group"]
     p = scaled(run).round(2)  # creates ties
     found = coverage(run.recordings, LABELS, p, draws=10)
@@ -104,7 +104,7 @@ def test_coverage_and_its_intervals_are_those_of_a_plain_loop(run):
     np.testing.assert_allclose(found.curve["always_the_most_frequent"], usual)
 
 
-def test_the_sets_are_shown_as_run_json_has_them(tmp_path):
+def test_prediction_sets_match_run_json(tmp_path):
     folder = write_run(tmp_path, "resnet18", 0.6)
     table = results.read_predictions(folder)
     own = calibrate(table, LABELS, dataset="donateacry", protocol="baby", folds=3)
@@ -120,7 +120,7 @@ def test_the_sets_are_shown_as_run_json_has_them(tmp_path):
     assert f"{own.error_before} before and {own.error_after} after" in before_after.note
 
 
-def test_all_systems_are_drawn_and_the_chosen_one_stands_out(found):
+def test_all_systems_are_drawn_and_the_chosen_one_is_emphasised(found):
     diagram, curves = CALIBRATION.exhibits(found, BABY, {"system": "resnet18"})
     lines = {line.name: line for line in curves.figure.data if line.name}
     assert lines["ResNet18"].line.width > lines["ECAPA-TDNN"].line.width
@@ -131,7 +131,7 @@ def test_all_systems_are_drawn_and_the_chosen_one_stands_out(found):
     assert set(diagram.data["probabilities"]) == {BEFORE, AFTER}
 
 
-def test_with_random_segments_nothing_is_scaled_and_the_note_says_why(found):
+def test_random_segments_are_not_scaled_and_the_note_says_why(found):
     diagram, _ = CALIBRATION.exhibits(found, CLIP, {"system": "ecapa-tdnn"})
     assert set(diagram.data["probabilities"]) == {BEFORE}
     assert NOT_SCALED in diagram.note
@@ -140,7 +140,7 @@ def test_with_random_segments_nothing_is_scaled_and_the_note_says_why(found):
     pd.testing.assert_frame_equal(own.curve, coverage_of(run).curve)
 
 
-def test_one_damaged_system_leaves_the_others(tmp_path):
+def test_damaged_system_is_left_out(tmp_path):
     write_run(tmp_path, "ecapa-tdnn")
     change_table(write_run(tmp_path, "resnet18"), lambda t: t.assign(fold=np.arange(len(t)) % 3))
     found = find_runs(tmp_path)

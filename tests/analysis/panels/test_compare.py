@@ -34,7 +34,7 @@ def shown(found, cell=BABY, metric="balanced_accuracy"):
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", *LOWER_IS_BETTER])
-def test_the_difference_is_told_and_drawn(found, both, metric):
+def test_difference_is_stated_and_drawn(found, both, metric):
     """Compare with :func:`pair`, whose numbers test_comparison.py checks."""
     exhibit, compared = shown(found, metric=metric)[0], pair(*both, draws=DRAWS).compare(metric)
     data = exhibit.data[exhibit.data["metric"] == metric]
@@ -55,7 +55,7 @@ def test_the_difference_is_told_and_drawn(found, both, metric):
     assert dots.x[chosen] == pytest.approx(100 * row["a_minus_b"])
 
 
-def test_mcnemar_and_the_flips_are_counted_one_by_one(found, both):
+def test_mcnemar_and_changed_answers_match_a_plain_count(found, both):
     _, tests, flips = shown(found)
     (means, truth, p), (_, _, other) = map(rows_of, both)
     answers = np.stack([p.argmax(1), other.argmax(1)])
@@ -82,7 +82,7 @@ def test_mcnemar_and_the_flips_are_counted_one_by_one(found, both):
     assert len(tests.table) == 4  # two rows per seed
 
 
-def test_of_one_seed_the_tables_have_no_column_of_seeds(found):
+def test_tables_of_one_seed_have_no_seed_column(found):
     difference, tests, flips = shown(found, CLIP)
     assert len(difference.figure.data) == 1
     assert "seeds of the same sign" not in difference.table
@@ -90,7 +90,7 @@ def test_of_one_seed_the_tables_have_no_column_of_seeds(found):
     assert tests.table[["B right", "B wrong"]].to_numpy().sum() == 90
 
 
-def test_a_model_has_no_difference_from_itself(found):
+def test_model_cannot_be_compared_with_itself(found):
     assert set(COMPARE.cells(found)) == {BABY, CLIP}  # the other cells have one model
     asked = {"corpus": BABY.dataset, "split": BABY.protocol, "run_a": FULL, "run_b": FULL}
     assert "Both models are the Improved ECAPA-TDNN" in view_of(COMPARE, found, asked).problem

@@ -30,7 +30,7 @@ def square(data, value):
     return table.loc[list(LABELS), list(LABELS)].to_numpy()
 
 
-def test_matrices_are_those_of_scikit_learn(found):
+def test_matrices_match_scikit_learn(found):
     exhibits = CONFUSION.exhibits(found, BABY)
     assert len(exhibits) == 4  # the paper's three models, and a cell's recordings
     for exhibit, system in zip(exhibits, COMPARED, strict=False):
@@ -46,7 +46,7 @@ def test_matrices_are_those_of_scikit_learn(found):
     assert alone.title == "Feature MLP"
 
 
-def test_counts_and_a_diagonal_of_zeros(found):
+def test_counts_with_zero_diagonal(found):
     exhibit = CONFUSION.exhibits(found, BABY, {"unit": "counts", "zero_diagonal": True})[0]
     counts = expected(found.of(*BABY)[FULL])
     assert np.trace(square(exhibit.data, "count")) == np.trace(counts)  # the data keep the diagonal
@@ -63,7 +63,7 @@ def luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_every_number_can_be_read_on_its_cell():
+def test_numbers_contrast_with_their_cells():
     names, drawn = list("abcdefghij"), np.linspace(0, 1, 100)
     places = {"true": np.repeat(names, 10), "answer": np.tile(names, 10)}
     cells = pd.DataFrame({**places, "drawn": drawn, "count": 1, "of": 1})
@@ -75,14 +75,14 @@ def test_every_number_can_be_read_on_its_cell():
         assert (max(on, behind) + 0.05) / (min(on, behind) + 0.05) >= 4.5
 
 
-def test_similar_classes_stand_together():
+def test_similar_classes_are_adjacent():
     counts = np.array([[9, 0, 0, 5], [0, 9, 4, 0], [0, 3, 9, 0], [6, 0, 1, 9]])
     order = similar_order([pd.DataFrame(counts, index=list("abcd"), columns=list("abcd"))])
     assert {*order[:2]} in ({"a", "d"}, {"b", "c"})
     assert sorted(order) == list("abcd")
 
 
-def test_a_class_that_does_not_occur_is_no_number(tmp_path):
+def test_absent_class_is_nan(tmp_path):
     folder = write_run(tmp_path, FULL)
     change_table(folder, lambda t: t.assign(label=t["label"].replace("burping", "tired")))
     exhibit, _ = CONFUSION.exhibits(find_runs(tmp_path), BABY)
@@ -91,12 +91,12 @@ def test_a_class_that_does_not_occur_is_no_number(tmp_path):
     assert CONFUSION.exhibits(find_runs(tmp_path), BABY, {"by_similarity": True})
 
 
-def test_the_values_of_the_paper_are_those_of_its_file():
+def test_values_of_the_paper_match_its_file():
     for printed in json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["confusion"]:
         assert f"{' and '.join(printed['labels'])} {100 * printed['value']:.4g}%" in PAPER
 
 
-def test_a_cell_lists_its_recordings_the_surest_first(found):
+def test_cell_lists_its_recordings_most_confident_first(found):
     run = found.of(*BABY)[FULL]
     means, _, p = rows_of(run)
     own = means[(means["label"] == "hungry") & (p.argmax(1) == LABELS.index("tired"))]
@@ -107,7 +107,7 @@ def test_a_cell_lists_its_recordings_the_surest_first(found):
     assert list(listed["tired (%)"]) == sorted(surest.values(), reverse=True)
 
 
-def test_a_click_on_a_cell_lists_what_is_drawn_there(found):
+def test_click_on_a_cell_lists_its_recordings(found):
     exhibit = CONFUSION.exhibits(found, BABY, {"by_similarity": True})[1]
     counts, heat = expected(found.of(*BABY)["ecapa-tdnn"]), exhibit.figure.data[0]
     shares = 100 * counts / counts.sum(1, keepdims=True)

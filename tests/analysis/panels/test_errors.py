@@ -38,7 +38,7 @@ def loss(label, p):
     return -np.log(max(p[LABELS.index(label)], LEAST))
 
 
-def test_the_log_loss_is_that_of_scikit_learn(runs):
+def test_log_loss_matches_scikit_learn(runs):
     run = runs["ecapa-tdnn"]
     _, truth, p = rows_of(run)
     pairs = zip(truth, p, strict=True)
@@ -55,7 +55,7 @@ def test_the_log_loss_is_that_of_scikit_learn(runs):
 
 
 @pytest.mark.parametrize("system", [None, "resnet18"])
-def test_the_most_confident_errors(runs, system):
+def test_most_confident_errors_match_a_plain_loop(runs, system):
     every = {name: over_seeds(run) for name, run in runs.items()}
     expected = []
     for row in every["resnet18"][0].itertuples():
@@ -79,7 +79,7 @@ def test_the_most_confident_errors(runs, system):
         assert {answer: int(n) for answer, n in said.items()} == others
 
 
-def test_suspects_are_wrong_for_every_system_in_every_seed(runs):
+def test_suspected_labels_are_wrong_for_every_system_and_seed(runs):
     losses, wrong, votes = {}, {}, {}
     for run in runs.values():
         means, _, p = rows_of(run)
@@ -101,7 +101,7 @@ def test_suspects_are_wrong_for_every_system_in_every_seed(runs):
         assert row.votes == own[row.suggested] == max(own.values())
 
 
-def test_the_page_filters_by_label_and_group(found):
+def test_errors_are_filtered_by_label_and_group(found):
     every = ERRORS.exhibits(found, BABY)
     assert list(every[0].table["Recording"]) == list(every[0].data["recording"])
     for whole, own in zip(every, ERRORS.exhibits(found, BABY, {"label": "tired"}), strict=True):
@@ -117,7 +117,7 @@ def test_the_page_filters_by_label_and_group(found):
     assert set(own.data["group"]) == {group}
 
 
-def test_one_model_has_no_others(found):
+def test_single_model_has_no_suspects_and_no_model_column(found):
     cell = CellKey("esc10", "recording")
     (only,) = ERRORS.exhibits(found, cell)
     assert f"Misclassified: {len(only.data)} of 90 recordings" in only.note
@@ -126,7 +126,7 @@ def test_one_model_has_no_others(found):
     assert len(only.table) == len(only.data)
 
 
-def test_without_an_error_there_is_no_table(tmp_path):
+def test_no_errors_no_table(tmp_path):
     for system in WEAK[:2]:
         write_run(tmp_path, system, skill=30)
     first, second = ERRORS.exhibits(find_runs(tmp_path), BABY)

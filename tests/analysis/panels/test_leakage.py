@@ -14,7 +14,7 @@ from tests.plain import difference_bounds, plain, rows_of, score
 
 
 @pytest.mark.parametrize("metric", SCORES)
-def test_scores_and_losses_are_those_of_the_files(found, metric):
+def test_scores_and_drops_match_the_prediction_files(found, metric):
     scores, lost = LEAKAGE.exhibits(found, BABY, {"metric": metric})
     data = scores.data[scores.data["mark"] == "system"].set_index(["name", "protocol"])
     runs = {(r.system, r.protocol): r for r in found.runs if r.dataset == "donateacry"}
@@ -31,7 +31,7 @@ def test_scores_and_losses_are_those_of_the_files(found, metric):
     assert (both.low, both.high) == pytest.approx(difference_bounds(loose, strict, metric, 20))
 
 
-def test_the_figure_and_the_table_show_what_the_data_has(found):
+def test_figure_and_table_match_the_data(found):
     assert LEAKAGE.cells(found) == (BABY,)  # ESC-10 has one split
     scores, lost = LEAKAGE.exhibits(found, BABY)
     figure, data = scores.figure, scores.data
@@ -56,7 +56,7 @@ def test_the_figure_and_the_table_show_what_the_data_has(found):
 
 
 @pytest.mark.parametrize("metric", SCORES)
-def test_what_chance_scores_is_that_of_the_constant_answer(found, metric):
+def test_chance_level_matches_a_constant_answer(found, metric):
     run = found.runs[0]
     _, truth, _ = rows_of(run)
     constant = np.eye(len(run.labels))[np.full(len(truth), np.bincount(truth).argmax())]
@@ -64,7 +64,7 @@ def test_what_chance_scores_is_that_of_the_constant_answer(found, metric):
     assert value == pytest.approx(plain(metric, truth, constant))
 
 
-def test_baselines_stand_beside_the_systems(tmp_path):
+def test_baselines_are_shown_beside_the_systems(tmp_path):
     """Damaged records are tested in tests/cry_model/test_results.py."""
     for protocol in ("clip", "recording"):
         dataset = "challenge6-features"

@@ -49,7 +49,7 @@ def run(found):
 
 
 @pytest.mark.parametrize("digits", [1, 6])
-def test_values_and_intervals_are_those_of_a_plain_loop(run, digits):
+def test_values_and_intervals_match_a_plain_loop(run, digits):
     means, truth, p = rows_of(run)
     columns = [f"p_{label}" for label in LABELS]
     rough = run.recordings.assign(**run.recordings[columns].round(digits))  # 1: with ties
@@ -70,7 +70,7 @@ def with_ties(seed, count=300):
 
 
 @pytest.mark.parametrize("digits", [1, 6])
-def test_the_area_under_precision_over_recall_is_the_average_precision(digits):
+def test_area_under_precision_recall_curve_is_average_precision(digits):
     positive, scores = with_ties(digits)
     recall, precision = precision_recall_curve(positive, scores)
     area = (np.diff(recall) * precision[1:]).sum()
@@ -78,7 +78,7 @@ def test_the_area_under_precision_over_recall_is_the_average_precision(digits):
     assert (recall[0], recall[-1]) == (0, 1)
 
 
-def test_a_long_curve_keeps_its_look_with_fewer_points():
+def test_thinned_curve_stays_close_to_the_original():
     positive, scores = with_ties(6, 20_000)
     for curve in (roc_curve(positive, scores), precision_recall_curve(positive, scores)):
         thin = np.transpose(thinned(curve))
@@ -88,7 +88,7 @@ def test_a_long_curve_keeps_its_look_with_fewer_points():
             assert np.abs(thin - point).sum(1).min() <= UNSEEN + 1e-12
 
 
-def test_the_panel_draws_and_tabulates_every_class(found, run):
+def test_panel_draws_and_tabulates_every_class(found, run):
     dots, roc, precision_recall = PER_CLASS.exhibits(found, BABY, {"system": run.system})
     _, truth, p = rows_of(run)
     expected = dict(zip(MEASURES, by_sklearn(truth, p), strict=True))
@@ -114,7 +114,7 @@ def test_the_panel_draws_and_tabulates_every_class(found, run):
     np.testing.assert_allclose(at_random, [1 / 3, share, f1, 0.5, share])
 
 
-def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
+def test_class_without_recordings_or_answers_is_undefined(tmp_path):
     def never(table):
         """Leave no recording labelled or predicted as burping."""
         rest = table["p_hungry"] + table["p_tired"]
@@ -130,7 +130,7 @@ def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
     assert words == [["burping"]] * 3
 
 
-def test_ten_classes_look_different_in_lines_and_in_points():
+def test_ten_classes_have_distinct_lines_and_markers():
     labels = tuple("abcdefghij")
     for other in (class_dash, class_symbol):
         assert len({(class_colour(labels, c), other(labels, c)) for c in labels}) == 10

@@ -35,7 +35,7 @@ def row_of(exhibit, system):
 
 
 @pytest.mark.parametrize("metric", ["macro_auc", "expected_calibration_error"])
-def test_scores_are_those_of_scikit_learn_and_the_line_names_the_best(three, metric):
+def test_scores_match_scikit_learn_and_note_names_the_best(three, metric):
     table, scatter = systems(three, BABY, metric, "parameters")
     ours = table.data[table.data["source"] == "measured"].set_index("system")
     assert len(scatter.figure.data) == len(PARAMETERS)  # the paper only has accuracies
@@ -53,7 +53,7 @@ def test_scores_are_those_of_scikit_learn_and_the_line_names_the_best(three, met
     assert f"{100 * best:.1f}% [" in table.note.splitlines()[0]
 
 
-def test_the_papers_numbers_stand_beside_ours(three):
+def test_papers_numbers_are_shown_beside_ours(three):
     table, scatter = systems(three, BABY, "accuracy", "multiply_adds")
     assert list(table.table["model"]) == ["Improved ECAPA-TDNN", "ECAPA-TDNN", "ResNet18"]
     missing, ours = row_of(table, "ECAPA-TDNN"), row_of(table, "ResNet18")
@@ -78,7 +78,7 @@ def test_the_papers_numbers_stand_beside_ours(three):
 
 
 @pytest.mark.parametrize("content", [None, json.dumps({**TIMES, "costs": [{"total": 3}]})])
-def test_without_times_the_rest_is_shown(three, tmp_path, content):
+def test_missing_times_are_reported_and_the_rest_is_shown(three, tmp_path, content):
     path = tmp_path / "benchmark.json"
     if content is not None:
         path.write_text(content)
@@ -95,7 +95,7 @@ def test_without_times_the_rest_is_shown(three, tmp_path, content):
     ("metric", "cost", "unit"),
     [("accuracy", "multiply_adds", 1e9), ("balanced_accuracy", "parameters", 1e6)],
 )
-def test_pruned_models_stand_beside_the_others_where_they_were_measured(metric, cost, unit):
+def test_pruned_models_match_their_measurements(metric, cost, unit):
     found = find_runs(RESULTS)
     runs = found.of(*PRUNED)
     variants = json.loads((runs[FULL].folder / "pruning.json").read_text())["variants"]

@@ -62,7 +62,7 @@ def chosen(view):
     return {field.name: field.value for field in view.fields}
 
 
-def test_what_an_address_asks_for_is_drawn(found):
+def test_view_follows_the_url(found):
     address = {**AT_CELL, "system": ONE, "counts": "True"}
     view = view_of(PANEL, found, address)
     assert chosen(view) == address
@@ -85,14 +85,14 @@ def test_what_an_address_asks_for_is_drawn(found):
         ({"corpus": "<b>", "split": "\0"}, CELL, OTHER),
     ],
 )
-def test_what_is_not_there_gives_way_to_the_nearest(found, address, cell, system):
+def test_invalid_choices_fall_back_to_the_nearest(found, address, cell, system):
     view = view_of(PANEL, found, {**address, "counts": "perhaps"})
     assert (view.cell, chosen(view)["system"], chosen(view)["counts"]) == (cell, system, "False")
     assert view.exhibits[0].title.startswith(system)
     assert "'\"><script>" not in view_html(view)
 
 
-def test_what_cannot_be_drawn_is_a_sentence_and_the_choice_stays(found):
+def test_undrawable_view_gives_a_sentence_and_keeps_the_choice(found):
     def broken(found, cell, group=None):
         raise ResultsError("Its predictions cannot be read.")
 
@@ -110,18 +110,18 @@ def test_what_cannot_be_drawn_is_a_sentence_and_the_choice_stays(found):
 @pytest.mark.parametrize(
     "address", [None, [], {"view": 7}, {"view": "x" * 10**6}, {1: "made"}, {"view": "none"}]
 )
-def test_an_address_that_names_no_view_is_the_overview(found, address):
+def test_url_without_a_valid_view_shows_the_overview(found, address):
     assert shown(found, [PANEL], asked(address))["view"] == "overview"
 
 
-def test_the_view_and_the_ways_to_the_others_are_told(found):
+def test_view_is_returned_with_links_to_all_views(found):
     told = shown(found, [PANEL], {"view": "made", "corpus": "esc10"})
     assert told["view"] == "made"
     assert '&view=made" aria-current="page">Made up</a>' in unescape(told["html"])
     assert f">{OTHER} &amp; others</h3>" in told["html"]
 
 
-def test_the_data_of_a_panel_is_json(found):
+def test_panel_data_is_json(found):
     told = exhibits_of(found, [PANEL], "made", CELL, {"system": ONE})
     assert json.loads(json.dumps(told, allow_nan=False)) == [
         {
@@ -148,7 +148,7 @@ def test_the_data_of_a_panel_is_json(found):
         ("made", CELL, {"counts": "much"}, "has no counts 'much'; take one of False, True."),
     ],
 )
-def test_what_is_not_there_is_one_sentence(found, name, cell, choices, sentence):
+def test_invalid_request_gives_a_one_sentence_error(found, name, cell, choices, sentence):
     with pytest.raises(ResultsError, match=sentence):
         exhibits_of(found, [PANEL], name, cell, choices)
 
@@ -176,7 +176,7 @@ def panel(name):
     return next(panel for panel in PANELS if panel.name == name)
 
 
-def test_a_table_of_our_recordings_stands_beside_ours(ours, same):
+def test_table_of_our_recordings_is_shown_beside_ours(ours, same):
     before = set(ours.of(*CELL))
     joined = add_results(ours, same, "my cnn.csv")
     html = your_results_html(ours, joined, PANELS)
@@ -187,7 +187,7 @@ def test_a_table_of_our_recordings_stands_beside_ours(ours, same):
     assert set(ours.of(*CELL)) == before
 
 
-def test_what_was_shown_does_not_outlive_the_visit(ours, same):
+def test_visitors_run_is_garbage_collected(ours, same):
     joined = add_results(ours, same, "my-cnn.csv")
     for shown_in in PANELS:
         for dataset, split in shown_in.cells(joined):
@@ -198,7 +198,7 @@ def test_what_was_shown_does_not_outlive_the_visit(ours, same):
     assert run() is None
 
 
-def test_what_is_wrong_is_a_sentence_and_nothing_is_lost(ours, others, tmp_path):
+def test_invalid_table_gives_a_sentence_and_keeps_earlier_ones(ours, others, tmp_path):
     joined = add_results(ours, others, "animals.csv")
     drawn = view_of(panel("errors"), joined, {"corpus": "animals", "split": "own"})
     assert 'class="play-row"' not in view_html(drawn)  # there is no sound

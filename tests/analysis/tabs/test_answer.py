@@ -90,7 +90,7 @@ def is_plain(text, language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_what_a_visitor_reads_is_plain_and_short(forms, language):
+def test_visitor_texts_are_plain_and_short(forms, language):
     """Check each form of the answer, the error messages, and the texts of Live and About."""
     for name, answer in forms.items():
         words = card(answer_html(answer, say=LANGUAGES[language]))
@@ -103,7 +103,7 @@ def test_what_a_visitor_reads_is_plain_and_short(forms, language):
 
 
 @pytest.mark.parametrize("say", LANGUAGES.values(), ids=LANGUAGES)
-def test_every_language_says_the_same_and_knows_the_limits_of_the_code(say):
+def test_languages_have_the_same_texts_and_state_the_limits(say):
     assert say.texts.keys() == ENGLISH.texts.keys()
     for key, text in say.texts.items():
         assert re.findall(r"{\w+}", text) == re.findall(r"{\w+}", ENGLISH.texts[key])
@@ -124,7 +124,7 @@ def test_every_language_says_the_same_and_knows_the_limits_of_the_code(say):
     ("accepted", "chosen"),
     [("de-AT,de;q=0.9,en;q=0.8", "de"), ("fr,de;q=0.5", "de"), ("fr", "en"), ("", "en")],
 )
-def test_the_browser_chooses_the_language(accepted, chosen):
+def test_language_follows_the_browser(accepted, chosen):
     request = SimpleNamespace(headers={"accept-language": accepted})
     assert language(request) is LANGUAGES[chosen]
 
@@ -153,7 +153,7 @@ RIGHT, HELD = ENGLISH("right", right=4, chance=2), {"held": 8}  # from the stand
         ("remembered", ["Maybe", FIRST, also(2), but(2), ENGLISH("remembered")]),
     ],
 )
-def test_the_card_goes_by_the_number_of_labels_and_the_records(forms, name, told):
+def test_card_depends_on_number_of_labels_and_records(forms, name, told):
     assert card(answer_html(forms[name]))[: len(told)] == told
 
 
@@ -161,7 +161,7 @@ NOTHING = ["0 labels", "6 labels", "nothing remembered", "outside", "at chance",
 
 
 @pytest.mark.parametrize("name", NOTHING)
-def test_where_nothing_can_be_told_no_label_and_no_bar_is_shown(forms, name):
+def test_cannot_tell_shows_no_label_and_no_bar(forms, name):
     html = answer_html(forms[name])
     told = " ".join(card(html))
     assert not any(ENGLISH.label(label) in told for label in LABELS)
@@ -170,7 +170,7 @@ def test_where_nothing_can_be_told_no_label_and_no_bar_is_shown(forms, name):
     assert "data-share" not in html
 
 
-def test_of_no_cry_the_answer_is_folded(forms):
+def test_answer_is_folded_if_no_cry_is_detected(forms):
     html = answer_html(forms["no cry"], DETECTOR_RECORD)
     assert card(html)[0] == "I hear no crying"
     folded = html.partition('<details class="anyway">')[2].partition("</details>")[0]
@@ -182,12 +182,12 @@ def test_of_no_cry_the_answer_is_folded(forms):
     assert DETECTOR in rest
 
 
-def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(forms):
+def test_probability_just_below_threshold_is_not_rounded_up(forms):
     track = DetectionScores(0.5, (0.498, 0.498), 1.0, 0.5)
     assert "at most 49.8%" in answer_html(replace(forms["no cry"], track=track))
 
 
-def test_the_bars_rank_all_labels_with_a_line_below_the_set(forms):
+def test_bars_rank_all_labels_and_mark_the_prediction_set(forms):
     html = answer_html(forms["2 labels"])
     rows = re.findall(r'class="kind( unlikely)?".*?name">([^<]+)<.*?value">(\d+)%', html)
     shares = [int(share) for *_, share in rows]
@@ -211,19 +211,19 @@ STUDENT = {
         (STUDENT, (IMITATES, AGREED, "if its teacher", SCORE, COVERAGE), "is better than chance"),
     ],
 )
-def test_what_was_measured_is_the_checkpoints_own(forms, changes, told, untold):
+def test_stated_measurements_come_from_the_checkpoint(forms, changes, told, untold):
     html = unescape(answer_html(replace(forms["2 labels"], **changes), DETECTOR_RECORD))
     assert [text for text in told if text not in html] == []
     assert untold not in html
 
 
-def test_a_caution_is_told_with_what_it_means(forms):
+def test_cautions_are_shown_and_explained(forms):
     html = answer_html(forms["outside"])
     assert html.index("It is &lt;too&gt; far.") < html.index("It is dull.") < html.index(UNLIKE)
     assert UNLIKE not in answer_html(forms["2 labels"])
 
 
-def test_others_are_quoted_and_contradiction_is_a_warning(forms):
+def test_other_models_are_quoted_and_strong_disagreement_warns(forms):
     def says(*labels, **values):
         rest = (1 - sum(values.values())) / (len(LABELS) - len(values))
         shares = {label: values.get(label, rest) for label in LABELS}
@@ -248,14 +248,12 @@ def test_others_are_quoted_and_contradiction_is_a_warning(forms):
         ((1, 0, 0), (0.4, 0.3, 0.3), False),  # far apart, but the same label
     ],
 )
-def test_strong_disagreement_is_another_label_and_more_than_a_fifth_of_the_probability(
-    first, second, strongly
-):
+def test_strong_disagreement_needs_another_label_and_a_gap_above_a_fifth(first, second, strongly):
     first, second = (dict(zip("abc", shares, strict=True)) for shares in (first, second))
     assert disagree_strongly(first, second) == disagree_strongly(second, first) == strongly
 
 
-def test_the_downloads_hold_the_whole_record(forms):
+def test_downloads_contain_the_whole_prediction(forms):
     answer = forms["2 labels"]
     html = research_html(answer, {})
     links = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', html))
@@ -266,7 +264,7 @@ def test_the_downloads_hold_the_whole_record(forms):
     assert pieces_csv(answer).startswith(f"start_s,end_s,{LABELS[0]}")
 
 
-def test_markup_in_a_label_is_shown_not_run(tone):
+def test_markup_in_a_label_is_escaped(tone):
     config = CheckpointConfig("resnet18", ("<script>", "b"), FrontEndConfig())
     answer = CryClassifier(config.build(), config).predict(tone(500, 2, 8000), 8000)
     sure = replace(CALIBRATION, constant_set=("<script>", "b"))
@@ -280,7 +278,7 @@ def test_markup_in_a_label_is_shown_not_run(tone):
     assert "<h2>&lt;script&gt;</h2>" in answer_html(named)
 
 
-def test_the_figures_of_no_cry_say_if_it_were_a_cry(models, detector, tmp_path):
+def test_figures_without_a_cry_are_headed_as_hypothetical(models, detector, tmp_path):
     session = classify_all(models, str(write(tmp_path / "hum.wav", scene(5))), detector)
     assert re.fullmatch(r"\d*9\d*", spark(session.display))
     assert len(spark(session.display)) == 24

@@ -43,7 +43,7 @@ def unknown(document):
     ],
     ids=["begin", "too few", "better", "not better"],
 )
-def test_one_sentence_says_whether_it_is_worth_anything(document, key, language):
+def test_report_states_whether_the_model_beats_a_constant(document, key, language):
     html = ask(personal_report, document, language)["html"]
     plain, say = unescape(re.sub("<[^>]+>", "", html)), LANGUAGES[language]
     names = ("cries", "needed", "label", "right", "guess", "count")
@@ -52,7 +52,7 @@ def test_one_sentence_says_whether_it_is_worth_anything(document, key, language)
     assert ("<table>" in html) == (say("personal.runs") in plain) == (key != "personal.begin")
 
 
-def test_an_unlabelled_cry_is_named_by_both_heads():
+def test_unlabelled_cry_is_classified_by_both_heads():
     document = unknown(diary(10))
     html = ask(personal_answer, document)["html"]
     *known, new = read_diary(document)
@@ -65,7 +65,7 @@ def test_an_unlabelled_cry_is_named_by_both_heads():
     assert ask(personal_answer, diary(10))["html"] == ""  # no unlabelled cry
 
 
-def test_what_a_parent_writes_is_no_markup():
+def test_custom_reasons_are_escaped():
     document = diary(4)
     for cry in document["cries"][:8]:
         cry["was"] = "<img src=x onerror=alert(1)>"
@@ -76,12 +76,12 @@ def test_what_a_parent_writes_is_no_markup():
 
 CRY = diary(3)["cries"][0]
 BAD = {
-    "no diary": [],
-    "nothing": {},
+    "a list": [],
+    "an empty object": {},
     "text": "diary",
     "no list": diary(3, cries=7),
     "no cry": diary(3, cries=[None]),
-    "care of what": diary(3, care=[{"at": CRY["at"]}]),
+    "care without a kind": diary(3, care=[{"at": CRY["at"]}]),
     **{
         name: diary(3, cries=[{**CRY, **changed}])
         for name, changed in {
@@ -99,13 +99,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_diary_gives_a_sentence(name, caplog):
+def test_invalid_diary_gives_a_one_sentence_error(name, caplog):
     for function in (personal_answer, personal_report):
         assert ask(function, BAD[name])["problem"].count(".") == 1
     assert "yesterday" not in caplog.text
 
 
-def test_thousands_of_cries_are_the_last_two_thousand():
+def test_only_the_last_two_thousand_cries_are_read():
     cries = [{**CRY, "at": f"2026-03-01T00:00:{i % 60:02d}"} for i in range(MOST)]
     cries += [{**CRY, "at": "2027-01-01T00:00:00", "was": "last"}] * 3
     read = read_diary(diary(1, cries=cries))
@@ -113,7 +113,7 @@ def test_thousands_of_cries_are_the_last_two_thousand():
     assert [cry.label for cry in read[-3:]] == ["last"] * 3
 
 
-def test_hours_are_those_since_the_last_care_of_the_same_day():
+def test_hours_count_from_the_last_care_within_a_day():
     care = [{"at": f"2026-03-01T{hour}:00:00+01:00", "kind": "fed"} for hour in ("01", "04", "20")]
     care.append({"at": "2026-02-27T23:00:00+01:00", "kind": "slept"})  # more than a day earlier
     cries = read_diary(diary(1, care=care))
@@ -125,7 +125,7 @@ def test_hours_are_those_since_the_last_care_of_the_same_day():
     ("changed", "number", "left"),
     [({"model": "other", "embedding": [0.0, 1.0]}, 10, 6), ({"embedding": [0.0] * 24}, 3, 13)],
 )
-def test_cries_of_another_network_teach_this_one_nothing(changed, number, left):
+def test_cries_of_another_network_are_not_used(changed, number, left):
     document = diary(4)
     for cry in document["cries"][:number]:
         cry.update(changed)
@@ -133,7 +133,7 @@ def test_cries_of_another_network_teach_this_one_nothing(changed, number, left):
     assert len(usable(read_diary(document))) == max(number, left)
 
 
-def test_where_the_hour_knows_as_much_it_says_so():
+def test_report_says_if_the_hour_predicts_as_well():
     document = diary(28, effect=0.0)
     rng = np.random.default_rng(0)
     for i, cry in enumerate(document["cries"]):
@@ -144,7 +144,7 @@ def test_where_the_hour_knows_as_much_it_says_so():
     assert ENGLISH("personal.hour", hour=100) in html
 
 
-def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
+def test_diary_leaves_no_trace_on_the_server(monkeypatch, caplog, capfd, tmp_path):
     """Require that no cry object, file or log line stays, even after an error."""
     made = []
 
@@ -170,7 +170,7 @@ def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rhythmic", "door_chime"])
-def test_an_answer_offers_the_browser_what_it_may_keep(models, detector, examples, name):
+def test_answer_contains_what_the_browser_may_store(models, detector, examples, name):
     session = classify_all(models, str(examples / f"synthetic_{name}.wav"), detector)
     (kept,) = re.findall('data-kept="(.*?)">', Handlers(models, detector).told(session))
     if session.chosen(models)[1].answer.kind == "not_a_cry":
@@ -183,7 +183,7 @@ def test_an_answer_offers_the_browser_what_it_may_keep(models, detector, example
     assert len(kept) < 1500
 
 
-def test_what_was_measured_before_it_shipped_is_that_of_the_study():
+def test_stated_study_results_match_the_study():
     study = json.loads((ROOT / "assets/results/personal/study.json").read_text())
     alarms = study["false_alarms"][0]["better"]
     found = read_personal(ROOT / "assets" / "results")
@@ -197,7 +197,7 @@ def test_what_was_measured_before_it_shipped_is_that_of_the_study():
 
 
 @pytest.mark.parametrize("text", ["", '{"false_alarms": [], "power": []}'])
-def test_a_broken_study_is_said(text, tmp_path):
+def test_damaged_study_is_refused(text, tmp_path):
     path = tmp_path / "personal" / "study.json"
     assert read_personal(tmp_path) is None
     path.parent.mkdir()

@@ -43,7 +43,7 @@ def with_sound():
     return [o for o in gc.get_objects() if issubclass(type(o), (Explanation, Part, Recording))]
 
 
-def test_the_sounds_are_in_the_reply_and_nothing_stays(explain, upload, folder):
+def test_reply_contains_the_sounds_and_nothing_is_kept(explain, upload, folder):
     others = with_sound()  # from other tests
     html = explain(str(upload))["html"]
     sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', html)
@@ -67,7 +67,7 @@ def test_the_sounds_are_in_the_reply_and_nothing_stays(explain, upload, folder):
         {"start": 30.0, "end": 31.0}, {"model": "nobody"}, {"model": "six-class-features"},
     ],
 )  # fmt: skip
-def test_a_request_of_another_kind_is_refused_and_its_file_deleted(explain, upload, wrong):
+def test_invalid_request_is_refused_and_its_file_deleted(explain, upload, wrong):
     assert explain(str(upload), **wrong).keys() == {"problem"}
     assert "x" in wrong.values() or upload in uploads._due
 
@@ -79,7 +79,7 @@ def test_only_uploads_are_read(explain, folder, tmp_path, monkeypatch, path):
     assert explain(path).keys() == {"problem"}
 
 
-def test_the_button_is_there_where_a_label_is_named(models, detector, tmp_path):
+def test_button_is_shown_if_labels_are_named(models, detector, tmp_path):
     path = write(tmp_path / "cry.wav", scene(1, 3, 1, 5, 1))
     answers = classify_all(models, str(path), detector).answers
     html = button_html(find(models, NAME), answers[NAME], ENGLISH)

@@ -60,7 +60,7 @@ def data(tmp_path, monkeypatch):
         ("folder-data", "donateacry/tired/CD.WAV", "donateacry/tired/CD.WAV"),
     ],
 )
-def test_recordings_are_found_as_the_readers_name_them(data, dataset, recording, path):
+def test_recordings_are_found_by_the_names_in_the_results(data, dataset, recording, path):
     assert find_recording(dataset, recording) == data / path
     if dataset != "folder-data":
         expected = audio.load(data / path)
@@ -81,14 +81,14 @@ DATASETS = ("..", "../outside", "donateacry/../../outside", "ABSOLUTE")
         ("folder-other", "donateacry/tired/CD.WAV"),
     ],
 )
-def test_nothing_else_is(data, dataset, recording):
+def test_other_files_and_names_are_not_found(data, dataset, recording):
     dataset = dataset.replace("ABSOLUTE", str(data.parent / "outside"))
     assert find_recording(dataset, recording) is None
     with pytest.raises(audio.AudioError, match=re.escape(NOT_FOUND)):
         find_audio(dataset, recording)
 
 
-def test_without_the_variable_nothing_is_at_hand(data, monkeypatch):
+def test_without_cry_data_nothing_is_found(data, monkeypatch):
     monkeypatch.setenv("CRY_DATA", "")
     assert find_recording("donateacry", "CD") is None
 
@@ -102,14 +102,14 @@ def test_without_the_variable_nothing_is_at_hand(data, monkeypatch):
         ("challenge6_cuts", "awake_7", "licence"),
     ],
 )
-def test_why_a_recording_is_not_played_is_a_sentence(data, dataset, recording, sentence):
+def test_unplayable_recording_gives_a_sentence(data, dataset, recording, sentence):
     assert find_recording("donateacry", recording) or sentence == "licence"
     (data / "donateacry" / "hungry" / "AB-1.0-m-hu.wav").unlink()
     with pytest.raises(audio.AudioError, match=sentence):
         find_audio(dataset, recording)
 
 
-def test_every_recording_of_the_repository_is_found_under_its_label(data_root, monkeypatch):
+def test_every_recording_in_the_results_is_found_under_its_label(data_root, monkeypatch):
     monkeypatch.setenv("CRY_DATA", str(data_root))
     runs = [run for run in find_runs(RESULTS).runs if run.dataset in ("donateacry", "esc10")]
     assert runs
@@ -119,7 +119,7 @@ def test_every_recording_of_the_repository_is_found_under_its_label(data_root, m
             assert folder.split(" - ")[-1].lower().replace(" ", "_") == row.label
 
 
-def test_the_player_holds_the_first_minute_at_its_level():
+def test_player_has_the_first_minute_at_unchanged_level():
     wave = np.array([-1.5, -1, -0.25, 0, 0.25, 1, 1.5] * RATE * 10, np.float32)
     sound = audio.load(wave, RATE)  # 16-bit samples are clipped, not wrapped or scaled
     html = player_html("<b>", sound)
@@ -132,7 +132,7 @@ def test_the_player_holds_the_first_minute_at_its_level():
     assert "the first" not in player_html("r", audio.load(TONE, RATE))
 
 
-def test_a_row_is_played_or_says_why_not(data):
+def test_play_returns_a_player_or_the_reason(data):
     played, gone, broken = (
         play({"dataset": "donateacry", "recording": name})["html"]
         for name in ("CD", "<gone>", "broken")
