@@ -95,6 +95,7 @@ def endpoint(models, detector):
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_interface_gives_the_same_answer(every, capsys):
+    """Compare the kind and labels that are parsed from each output."""
     models, detector = load_bundled(), load_detector()
     kinds, paths = Counter(), clips()[::every]
     main(["predict", "--json", *map(str, paths)])

@@ -33,6 +33,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("digits", [1, 9])
 @pytest.mark.parametrize("metric", METRICS)
 def test_differences_and_p_values_match_a_plain_loop(runs, metric, digits):
+    """Recompute the bootstrap interval and the permutation p-value with scikit-learn's metrics."""
     (means, truth, p), (_, _, q) = map(rows_of, runs)
     few = (means["group"] < "008").to_numpy()  # so that some resamples lack a label
     means, truth, p, q = means[few], truth[few], p[few].round(digits), q[few].round(digits)

@@ -127,6 +127,7 @@ def test_differential_attention_uses_the_learnt_lambda(by_network):
 
 
 def test_contributions_sum_to_the_gain_over_average_features(six, by_features, rhythmic):
+    """Compare with log-probabilities of the input and of average features, which are zeros."""
     model, figure = six[1].classifier, contributions_figure(by_features)
     (bars,) = figure.data
     clip = model.front_end.prepare(audio.load(rhythmic))

@@ -29,6 +29,7 @@ def ask(client, path, *options):
 
 
 def test_api_matches_each_classifier_for_each_cry(client, server, models, detector, tmp_path):
+    """Compare with the classifiers' predictions for the same detector track."""
     path = write(tmp_path / "private-name.wav", scene(6, 4, 7, 4, 6))
     track = detector.scan(audio.load(path))
     told = {model.name: model.classifier.predict(path, track=track) for model in models}

@@ -43,6 +43,7 @@ def prediction(session, models):
 
 
 def test_all_models_share_the_track_and_classify_only_cries(session, models, detector, path):
+    """Compare with each classifier's own prediction for the detector's track."""
     track = detector.scan(audio.load(path))
     found = [(span.start, span.end) for span in track.spans]
     np.testing.assert_allclose(found, CRIES, atol=1.6)

@@ -14,7 +14,7 @@ CRY_HZ, OTHER_HZ = 1000, 300
 
 
 class Detector:
-    """Score a cry by the share of power within 100 Hz of 1 kHz, times a factor for its level."""
+    """Score a cry by the share of power within 100 Hz of 1 kHz, reduced for low levels."""
 
     threshold, maybe = 0.5, 0.45
     window_seconds = 2.0

@@ -38,6 +38,7 @@ def arrays(run):
 
 
 def test_temperature_is_fitted_on_other_groups_only(run):
+    """Refit each fold's temperature with SciPy on the groups of the other folds."""
     truth, p = arrays(run)
     rows = run.recordings.reset_index(drop=True)
     fold = run.predictions.drop_duplicates("recording").set_index("recording")["fold"]
@@ -58,6 +59,7 @@ def test_temperature_is_fitted_on_other_groups_only(run):
 
 
 def test_reliability_bins_match_a_plain_loop(run):
+    """Recount each bin, and bootstrap its accuracy over groups."""
     (truth, p), groups = arrays(run), run.recordings["group"].to_numpy()
     found = reliability(truth, p, groups.tolist(), draws=60)
     confidence, right = p.max(1), p.argmax(1) == truth

@@ -80,6 +80,7 @@ def test_most_confident_errors_match_a_plain_loop(runs, system):
 
 
 def test_suspected_labels_are_wrong_for_every_system_and_seed(runs):
+    """Compare with loops that also require a mean log loss above that of a uniform answer."""
     losses, wrong, votes = {}, {}, {}
     for run in runs.values():
         means, _, p = rows_of(run)
