@@ -1,4 +1,4 @@
-"""ECAPA-TDNN and the improved one a second time: their weights in the equations, float64."""
+"""Compute both ECAPA-TDNNs a second time, from the papers' equations with a model's weights."""
 
 import math
 
@@ -15,7 +15,7 @@ SETTINGS = (
 
 
 def shake(model):
-    """With statistics as a fit would leave them, so that BatchNorm is not the identity."""
+    """Randomise the running statistics as training would, so BatchNorm is not the identity."""
     for name, tensor in model.state_dict().items():
         if name.endswith("running_mean"):
             tensor.normal_(0, 0.3)
@@ -25,7 +25,7 @@ def shake(model):
 
 
 def build(system="improved-ecapa-tdnn", **settings):
-    """In float64, with gates far from 1/2."""
+    """Build a random model in float64 and eval mode, with gates far from 1/2."""
     torch.manual_seed(0)
     model = cry_model.build_model(system, 3, 5, **{"channels": 8, **settings}).double().eval()
     for name, tensor in shake(model).state_dict().items():
@@ -37,7 +37,7 @@ def build(system="improved-ecapa-tdnn", **settings):
 
 
 def conv(x, layer, dilation=1):
-    """(B, in, T) -> (B, out, T), with zeros around."""
+    """Convolve with zero padding that keeps the length, (B, in, T) -> (B, out, T)."""
     reach = dilation * (layer.weight.shape[-1] - 1) // 2
     return conv1d(x, layer.weight, layer.bias, dilation=dilation, padding=reach)
 
@@ -55,12 +55,12 @@ def linear(x, layer):
 
 
 def squeeze(x, layer):
-    """Equation 9: (B, C, T) -> (B, C)."""
+    """Compute the squeeze-and-excitation gate of equation 9, (B, C, T) -> (B, C)."""
     return linear(linear(x.mean(-1), layer.w1).relu(), layer.w2).sigmoid()
 
 
 def temporal_channel(module, x, change, number):
-    """Equations 7 to 11."""
+    """Apply the temporal and channel attention of equations 7 to 11."""
     x_rse = x + squeeze(x, module.rse.se)[..., None] * x
     a_t = change("temporal", conv(x_rse, module.temporal_gate)[:, 0].sigmoid(), number)
     a_c = change("channel", linear(x_rse.mean(-1), module.channel_gate).sigmoid(), number)
@@ -68,7 +68,7 @@ def temporal_channel(module, x, change, number):
 
 
 def multi_scale(module, x, change, number, which):
-    """Equations 1 to 6."""
+    """Apply the multi-scale attention (MCA) of equations 1 to 6."""
     parts = conv(x, module.reduce).chunk(4, dim=1)
     assert [layer.weight.shape[-1] for layer in module.convs] == [3, 5, 7]
     branches = [conv(parts[i], module.convs[i], DILATIONS[number]) for i in range(3)]
@@ -79,7 +79,7 @@ def multi_scale(module, x, change, number, which):
 
 
 def differential(module, z, change):
-    """Equations 12 to 17."""
+    """Apply the differential attention of equations 12 to 17."""
     q1, k1, q2, k2, v = (z @ getattr(module, n).weight.T for n in ("q1", "k1", "q2", "k2", "v"))
     width, mixed = z.shape[-1] // module.heads, []
     for head in range(module.heads):
@@ -93,7 +93,7 @@ def differential(module, z, change):
 
 
 def spatial_spectral(module, x):
-    """Equation 3 of CBAM with a bias for each band: (B, bands, T)."""
+    """Return the gate of equation 3 of CBAM with a bias for each band, (B, bands, T)."""
     first, _, third = module.patterns
     f = norm(conv2d(x[:, None], first.weight, first.bias, padding=1).relu(), third)
     pooled = torch.stack([f.mean(1), f.amax(1)], dim=1)
@@ -101,9 +101,9 @@ def spatial_spectral(module, x):
 
 
 def logits_by_hand(model, features, change):
-    """``change(kind, gate, *place)`` gives what is taken for a gate: "spectral" (B, bands, T),
-    "temporal" (B, T) and "channel" (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage,
-    "differential" (B, N, N) of A_1 or A_2 of each head.
+    """Return the logits with every gate replaced by ``change(kind, gate, *place)``: "spectral"
+    (B, bands, T), "temporal" (B, T) and "channel" (B, C) of a block, "multi_scale" (B, 2 C) of a
+    stage of a block, "differential" (B, N, N), A_1 or A_2 of each head.
     """
 
     def pool(x):
@@ -139,7 +139,7 @@ def logits_by_hand(model, features, change):
 
 
 def ecapa_embedding_by_hand(model, features):
-    """After Desplanques et al. 2020."""
+    """Compute the embedding of ECAPA-TDNN as in Desplanques et al. 2020."""
     x, outputs = conv_relu_norm(features, model.stem), []
     for block, dilation in zip(model.blocks, DILATIONS, strict=True):
         groups = list(conv_relu_norm(x, block.expand).chunk(8, dim=1))

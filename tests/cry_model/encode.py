@@ -1,4 +1,4 @@
-"""Write small files in memory, through soundfile and PyAV, and recognise the tone in them."""
+"""Encode test tones in memory with soundfile and PyAV, and check decoded recordings for them."""
 
 import io
 import re
@@ -11,7 +11,7 @@ import torch
 
 RATE = 16_000
 BY_SOUNDFILE = ("wav", "flac", "ogg", "mp3", "aiff")
-# Container and codec of each other ending.
+# File ending -> container and codec, for the formats that PyAV writes.
 # fmt: off
 BY_PYAV = {
     "3g2": ("3g2", "aac"), "3ga": ("3gp", "aac"), "3gp": ("3gp", "aac"), "aac": ("adts", "aac"),
@@ -40,13 +40,13 @@ class NoSeeking(io.BytesIO):
 
 
 def tone(rate=RATE, seconds=1.0, channels=1, peak=0.5):
-    """440 Hz in every channel, (samples, channels)."""
+    """Return a 440 Hz sine in every channel, (samples, channels)."""
     wave = peak * np.sin(2 * np.pi * 440 * np.arange(round(rate * seconds)) / rate)
     return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
 
 
 def encode(samples, rate, ending):
-    """The samples (samples, channels) as a file with this ending."""
+    """Encode samples (samples, channels) in the format of a file ending; return the bytes."""
     if ending in BY_SOUNDFILE:
         return with_soundfile(samples, rate, ending.upper())
     return with_pyav(samples, rate, ending)
@@ -59,9 +59,9 @@ def with_soundfile(samples, rate, container="WAV", subtype=None, endian=None):
 
 
 def with_pyav(samples, rate, ending, *, video=False, live=False, options=None):
-    """The samples (samples, channels), with a picture or not; None: without sound.
+    """Encode samples (samples, channels) with or without a video stream; None: no audio stream.
 
-    ``live``: as MediaRecorder writes, which never goes back to the header to fill in the duration.
+    ``live``: write as MediaRecorder does, without seeking back to put the duration in the header.
     """
     container_name, codec = BY_PYAV[ending]
     buffer = NoSeeking() if live else io.BytesIO()
@@ -80,7 +80,7 @@ def with_pyav(samples, rate, ending, *, video=False, live=False, options=None):
             container.mux(picture.encode(None))
         if samples is not None:
             for start in range(0, len(samples), 1_024):
-                # Interleaved, for PyAV reads beyond a planar frame of eight channels.
+                # Interleaved: PyAV reads past the end of a planar frame of eight channels.
                 block = samples[start : start + 1_024].reshape(1, -1)
                 frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
                 frame.sample_rate, frame.pts = rate, start
@@ -90,7 +90,7 @@ def with_pyav(samples, rate, ending, *, video=False, live=False, options=None):
 
 
 def level(waveform):
-    """The RMS in dB of the middle, where no codec fades in or out."""
+    """Return the RMS in dB of the middle half, where no codec fades in or out."""
     quarter = len(waveform) // 4
     return 10 * np.log10(np.mean(waveform[quarter:-quarter] ** 2))
 
@@ -101,7 +101,7 @@ def loudest_frequency(waveform, rate):
 
 
 def assert_is_tone(recording, rate=RATE, seconds=1.0, within=1.0):
-    """440 Hz as in :func:`tone`, its level within so many dB."""
+    """Assert that this is the sine of :func:`tone`, with its level ``within`` so many dB."""
     waveform = recording.waveform.numpy()
     assert recording.sample_rate == rate
     assert recording.waveform.dtype == torch.float32
@@ -118,6 +118,6 @@ def assert_is_for_a_parent(error):
     assert re.fullmatch(r"[A-Z][^/\\\n_]{20,110}\.", message)
     assert ". " not in message
     assert not re.search("ffmpeg|libsndfile|numpy|torch|tensor|dtype|Error|tmp", message, re.I)
-    # A log of the error shows no other error, whose message could hold a path.
+    # No chained exception is logged with it: its message could contain a path.
     assert error.__cause__ is None
     assert error.__context__ is None or error.__suppress_context__

@@ -1,4 +1,4 @@
-"""Stand in for models in other processes, which import this module and little else."""
+"""Provide a fake model for worker processes; importing it loads little else."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from cry_model.sound.audio import AudioError
 
 @dataclass(frozen=True)
 class Nobody:
-    """Has no model: what it does with a file is in the file's name."""
+    """Fake a model: the name of a file decides whether it fails or kills the process."""
 
     seconds: float = 0.0
 

@@ -1,4 +1,4 @@
-"""The 26 features beside the challenge's tables and librosa; items keep to themselves."""
+"""Test the 26 features against librosa and the challenge's tables, and batches against items."""
 
 import librosa
 import numpy as np
@@ -26,7 +26,7 @@ def noise(seconds, level=0.1, rate=RATE, seed=0):
 
 
 def by_librosa(wave):
-    """(26, frames)."""
+    """Compute the 26 features with librosa, (26, frames)."""
     of, given = librosa.feature, {"y": wave, "sr": RATE}
     shape = (of.spectral_centroid, of.spectral_bandwidth, of.spectral_rolloff)
     rows = [of.chroma_stft(**given).mean(0, keepdims=True), of.rms(y=wave)]
@@ -44,7 +44,7 @@ def test_every_frame_is_as_librosa_computes_it(examples, name):
     ours, theirs = features(wave), by_librosa(wave)
     assert ours.shape == theirs.shape
     for feature, a, b in zip(FEATURES, ours, theirs, strict=True):
-        if feature == "rolloff":  # a sum that just reaches the threshold, or not: the next bin
+        if feature == "rolloff":  # rounding of the cumulative sum may move it by one bin
             assert np.abs(a - b).max() < 1.01 * RATE / 2048
             assert np.mean(np.abs(a - b) > 1) < 0.02
         else:
@@ -99,7 +99,7 @@ def test_recordings_without_dc_stay_as_they_are(front_end, data_root):
 
 @pytest.mark.parametrize(("name", "offset"), [(AUTHENTIC[0], 0.002), (AUTHENTIC[3], -0.03)])
 def test_dc_is_not_heard(front_end, data_root, name, offset):
-    """At the level of a faint cry, RMS 0.0185."""
+    """Compare the features with and without an offset, at the level of a faint cry, RMS 0.0185."""
     recording = audio.load(data_root / "challenge6" / name)
     wave = recording.waveform[: 5 * recording.sample_rate]
     wave = 0.0185 * (wave - wave.mean()) / wave.std()

@@ -1,4 +1,4 @@
-"""``cry_model.sound.audio``: good files of every format, arrays and tensors."""
+"""Test that ``cry_model.sound.audio`` loads valid files of every format, arrays and tensors."""
 
 import io
 import os
@@ -38,7 +38,7 @@ def test_every_format_is_read(tmp_path, ending, rate):
 
 def test_voice_codecs_are_read():
     assert_is_tone(audio.load(encode(tone(8_000), 8_000, "amr")), 8_000, within=2)
-    bits = np.random.default_rng(0)  # nothing here writes amr-wb: frames of 20 ms with any bits
+    bits = np.random.default_rng(0)  # there is no AMR-WB encoder here: 20 ms frames of random bits
     data = b"#!AMR-WB\n" + b"".join(b"\x44" + bits.bytes(60) for _ in range(50))
     assert audio.load(data).duration == pytest.approx(1, abs=0.1)
 
@@ -62,7 +62,7 @@ def test_channels_that_cancel_each_other(ending, gains, expected):
 
 
 def test_channels_that_cancel_are_judged_over_the_whole_file_and_without_an_offset():
-    """In phase for a short while, as a bang in the room is, and opposite otherwise."""
+    """Use opposite channels, in phase only for a short while, as during a bang in the room."""
     samples = tone(seconds=60) * np.array([1, -1], np.float32)
     samples[-1_000:, 1] *= -1
     samples += np.float32(0.4)
@@ -138,7 +138,7 @@ def test_tensors_of_other_types_and_with_a_gradient(dtype):
 def test_the_result_shares_no_memory():
     samples = tone()[:, 0]
     recording = audio.load(torch.from_numpy(samples), RATE)
-    again = audio.load(recording, 44_100)  # which brings its own rate
+    again = audio.load(recording, 44_100)  # a Recording's own rate takes precedence
     assert again.sample_rate == RATE
     samples[:] = 0
     recording.waveform[:] = 0
@@ -147,7 +147,7 @@ def test_the_result_shares_no_memory():
 
 @pytest.mark.parametrize(("name", "detector"), [("six-class", True), ("six-class-features", False)])
 def test_the_loudest_samples_are_answered(name, detector):
-    """No finite sample that is let in may end in anything but an answer."""
+    """Predict the loudest samples that are accepted: any finite ones must give an answer."""
     samples = tone()[:, 0] * np.float32(2**33)
     model = CryClassifier.from_pretrained(name, detector=detector)
     assert sum(model.predict(samples, RATE).probabilities.values()) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""``cry_model.sound.audio``: bad inputs, each one sentence, and what damaged files still hold."""
+"""Test that ``audio.load`` refuses bad input in one sentence and salvages damaged files."""
 
 import io
 import os
@@ -25,13 +25,13 @@ CLOSED.close()
 
 @pytest.fixture
 def folder(tmp_path):
-    """A sound, and a pipe that nobody writes to."""
+    """Return a folder with a valid recording and a named pipe that nobody writes to."""
     (tmp_path / "good.wav").write_bytes(encode(tone(), RATE, "wav"))
     os.mkfifo(tmp_path / "pipe.wav")
     return tmp_path
 
 
-# What makes each bad source in that folder.
+# Expected error -> name and factory of each bad source; a factory gets that folder.
 BAD = {
     audio.MissingAudioError: {
         "nothing": lambda _: None,
@@ -141,7 +141,7 @@ def cut(data):
 
 
 def spoilt(data):
-    """With 50 bytes of its middle gone."""
+    """Overwrite 50 bytes in the middle."""
     middle = len(data) // 2
     return data[:middle] + b"\xff" * 50 + data[middle + 50 :]
 
@@ -154,7 +154,7 @@ def spoilt(data):
     ],
 )
 def test_what_is_left_of_a_damaged_file_is_read(damage, ending, seconds, within):
-    samples = tone(48_000, 3)  # with noise, or codecs would pack all of it into a few bytes
+    samples = tone(48_000, 3)  # with noise, or codecs would compress it to a few bytes
     samples += 0.02 * np.random.default_rng(0).standard_normal(samples.shape, np.float32)
     recording = audio.load(damage(encode(samples, 48_000, ending)))
     assert recording.duration == pytest.approx(seconds, abs=within)
@@ -185,8 +185,8 @@ def test_long_files_are_not_decoded_whole(monkeypatch, ending, most):
 
 
 def test_fuzz(capfd, monkeypatch):
-    """250 damaged files: each loads or raises an AudioError, and nothing is printed."""
-    printed = []  # what Python would write to stderr if pytest did not catch it
+    """Load 250 damaged files: each loads or raises an AudioError, and nothing is printed."""
+    printed = []  # what Python would write to stderr if pytest did not capture it
     monkeypatch.setattr(sys, "unraisablehook", printed.append)
     rng, outcomes = random.Random(0), []
     endings = ("wav", "flac", "ogg", "mp3", "aiff", "m4a", "mka", "mov", "avi", "webm")
@@ -197,7 +197,7 @@ def test_fuzz(capfd, monkeypatch):
         if rng.random() < 0.3:
             data = data[: rng.randrange(1, len(data))]
         for _ in range(rng.choice((0, 1, 10, 100))):
-            reach = rng.choice((64, 1_024, len(data)))  # headers are small and matter most
+            reach = rng.choice((64, 1_024, len(data)))  # small headers matter most
             data[rng.randrange(min(reach, len(data)))] ^= 1 << rng.randrange(8)
         try:
             outcomes.append(audio.load(bytes(data)).waveform.isfinite().all())
@@ -215,7 +215,7 @@ def test_no_file_stays_open(tmp_path):
         data = encode(tone(48_000), 48_000, ending)
         (tmp_path / f"cry.{ending}").write_bytes(data)
         (tmp_path / f"cut.{ending}").write_bytes(data[:200])
-    errors = []  # an error that is kept must not keep a file open
+    errors = []  # a stored exception must not keep its file open
     opened = Path("/proc/self/fd")
     before = len([*opened.iterdir()])
     for path in [*tmp_path.iterdir(), tmp_path] * 3:

@@ -1,4 +1,4 @@
-"""The detector that is shipped, on real recordings and on what its record says."""
+"""Test the bundled detector on real recordings, and its record against the committed results."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def resampled(recording, rate):
 
 @pytest.fixture(scope="module")
 def esc10(detector, data_root):
-    """Class -> recordings of it with what the detector makes of them."""
+    """Return class -> pairs of a recording and the detector's scores for it."""
     found = {}
     for folder in sorted(path for path in (data_root / "esc10").iterdir() if path.is_dir()):
         name = folder.name.partition(" - ")[2].lower().replace(" ", "_")
@@ -74,7 +74,7 @@ def test_hum_of_the_mains_hides_no_cry_and_is_none(esc10, detector, hertz):
     heard = []
     for recording, track in esc10["baby_cry"][::2]:
         wave, rate = recording.waveform, recording.sample_rate
-        wave = 0.0185 * (wave - wave.mean()) / wave.std()  # faint
+        wave = 0.0185 * (wave - wave.mean()) / wave.std()  # a faint cry
         if track.is_cry:
             found = detector.scan(Recording(wave + hum(0.03, len(wave), rate), rate))
             heard.append(found.is_cry)

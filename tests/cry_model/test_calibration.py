@@ -1,4 +1,4 @@
-"""A calibrated checkpoint: its probabilities, the set that it names; temperatures against SciPy."""
+"""Test calibrated probabilities and prediction sets, and fitted temperatures against SciPy."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ MADE_UP = replace(
 
 
 def classifier(calibration):
-    """The same weights with any calibration."""
+    """Return a classifier with the same random weights under any calibration."""
     torch.manual_seed(0)
     config = CheckpointConfig("ecapa-tdnn", LABELS, usual_config("ecapa-tdnn"))
     model = config.build()
@@ -64,7 +64,7 @@ def test_the_set_holds_what_is_probable_enough_the_most_probable_first(predictio
     probabilities = prediction.probabilities
     ranked = sorted(LABELS, key=lambda label: -probabilities[label])
     values = [1.0, *(probabilities[label] for label in ranked), 0.0]
-    threshold = 1 - (values[count] + values[count + 1]) / 2  # between two of them
+    threshold = 1 - (values[count] + values[count + 1]) / 2  # between two of the scores
     found = classifier(replace(MADE_UP, threshold=threshold)).predict(noise(3), 16000)
     assert found.prediction_set == tuple(ranked[:count])
 
@@ -98,7 +98,7 @@ def test_one_answer_is_told_with_its_reason(prediction, named, changes, why, sco
 
 
 def by_scipy(probabilities, labels, weights):
-    """The temperature of the least log loss, with another optimiser on the plain definition."""
+    """Minimise the weighted log loss with another optimiser; return the temperature."""
 
     def loss(inverse):
         logs = log_softmax(np.log(probabilities) * inverse, axis=1)
@@ -107,7 +107,7 @@ def by_scipy(probabilities, labels, weights):
     return 1 / minimize(loss, [1.0], method="BFGS", tol=1e-10).x[0]
 
 
-@pytest.mark.parametrize("count", [5, 1])  # the only fold comes in halves
+@pytest.mark.parametrize("count", [5, 1])  # a single fold is halved
 def test_each_fold_gets_the_temperature_of_the_groups_that_are_not_in_it(count):
     rng = np.random.default_rng(4)
     labels, groups = rng.integers(3, size=150), rng.integers(40, size=150).astype(str)

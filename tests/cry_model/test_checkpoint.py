@@ -1,4 +1,4 @@
-"""Checkpoints: bit-exact round trips, and everything that is not exactly right refused."""
+"""Test that checkpoints round-trip bit for bit and that anything invalid is refused."""
 
 import errno
 import json
@@ -41,7 +41,7 @@ def saved(tmp_path):
 
 
 def refused(folder):
-    """The one sentence with which a checkpoint is refused."""
+    """Assert that a checkpoint is refused with one short sentence; return it."""
     with pytest.raises(CheckpointError) as refusal:
         cry_model.load_checkpoint(folder)
     assert str(refusal.value).isprintable()  # no line breaks
@@ -52,7 +52,7 @@ def refused(folder):
 @pytest.mark.parametrize("name", cry_model.list_models())
 def test_round_trip_is_exact_to_the_bit(tmp_path, name):
     model = config(name).build()
-    for _ in range(2):  # the second replaces the first
+    for _ in range(2):  # saving again replaces the first checkpoint
         cry_model.save_checkpoint(tmp_path, model, config(name))
     assert sorted(file.name for file in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
     loaded, read = cry_model.load_checkpoint(tmp_path)
@@ -72,7 +72,7 @@ def test_what_could_not_be_loaded_again_does_not_replace_what_can(saved):
 
 
 def changed(change):
-    """What gives the file with other tensors."""
+    """Return a function from a weights file to one with changed tensors, both as bytes."""
 
     def damage(content):
         tensors = load(content)
@@ -83,7 +83,7 @@ def changed(change):
 
 
 def bias(tensor):
-    """In the place of 16 float32 numbers."""
+    """Return a function that replaces a bias of 16 float32 numbers."""
     return changed(lambda tensors: tensors.update({"stem.0.bias": tensor}))
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, m
         return opened(path, *args, **kwargs)
 
     with (saved[0] / name).open("r+b") as file:
-        file.truncate(2**40)  # a hole: it takes no room
+        file.truncate(2**40)  # sparse: it takes no disk space
     assert "larger" in refused(saved[0]) or name == CONFIG
     monkeypatch.setattr(Path, "open", closed)
     assert "cannot be read" in refused(saved[0])
@@ -179,7 +179,7 @@ EDITS = (
     {"front_end": {"kind": "log-mel"}},
 )
 TEXTS = ("", "[]", "\udcff", "\ufeff{}", '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000)
-SEEDS = (  # no plain JSON in the place of a 0
+SEEDS = (  # invalid or harmful JSON in place of the seed 0
     '0, "seed": 1', "NaN", "1e999", '"\\ud800"', '0, "\\ud800": 0', "9" * 5000,
     "[" * 21 + "]" * 21, '"' + "x" * 300_000 + '"',
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The way of one recording, with the shipped checkpoint and with fresh small ones."""
+"""Test prediction on a recording, with the bundled checkpoints and with untrained systems."""
 
 import copy
 import io
@@ -30,7 +30,7 @@ LABELS = ("a", "b", "c")
 
 @pytest.fixture(scope="module")
 def shipped():
-    """The reasons of Donate-a-Cry."""
+    """Return the bundled classifier for the reasons of Donate-a-Cry."""
     return CryClassifier.from_pretrained("donate-a-cry", detector=False)
 
 
@@ -82,7 +82,7 @@ ROUTES = {
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_a_clip_gets_one_answer_by_every_route_that_keeps_its_band(name, data_root):
-    """Resampled by SciPy, not by our code: the bandwidth of a microphone is no class."""
+    """Resample with SciPy, not our code: rate, level and channels must not decide the label."""
     classifier, (pattern, rates) = CryClassifier.from_pretrained(name, detector=False), ROUTES[name]
     for path in sorted(data_root.glob(pattern))[::110]:
         wave, rate = soundfile.read(path, dtype="float32")
@@ -133,7 +133,7 @@ def test_an_answer_that_is_no_number_and_silence_are_errors_that_leave_it_usable
     assert fresh.predict(sweep(1.0), 16000).label in LABELS
 
 
-# What a classifier listens to: the cries, widened, or all of it
+# Which part of a recording is classified: the widened cries, or all of it
 
 
 RATE, FRONT_END = 8000, FrontEnd(FrontEndConfig())
@@ -168,7 +168,7 @@ def test_what_is_heard_is_the_sound_of_that_place():
     alone = Recording(sound.waveform[round(7.5 * RATE) : round(12.5 * RATE)], RATE)
     torch.testing.assert_close(found.waveforms, FRONT_END.cut(FRONT_END.prepare(alone)).waveforms)
     ((_, long),) = pieces_of(FRONT_END, noise(120), (Span(0, 120),))
-    assert len(long.starts) == 24  # of minutes, enough is heard without overlap
+    assert len(long.starts) == 24  # in recordings of minutes the pieces do not overlap
 
 
 def test_a_silent_stretch_is_left_out_and_nothing_but_silence_is_an_error():

@@ -1,4 +1,4 @@
-"""``python -m cry_model``: which model answers, what is printed and written, what is refused."""
+"""Test ``python -m cry_model``: the choice of model, its output and files, its refusals."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def test_command_line_lists_the_bundled_models_and_takes_their_names(tmp_path, m
     listed = capsys.readouterr().out
     monkeypatch.chdir(tmp_path)
     for name in BUNDLED:
-        (tmp_path / name).mkdir()  # a bundled name is one even beside such a folder
+        (tmp_path / name).mkdir()  # the bundled model wins over a folder of that name
         options = ["--json", "--full", "--no-detector", "--model", name]
         assert main(["predict", CRY, *options]) == 0
         answer = json.loads(capsys.readouterr().out)
@@ -47,7 +47,7 @@ def test_command_line_answers_the_others_whatever_one_file_does(tmp_path, capsys
     try:
         strange.symlink_to(CRY)
     except (OSError, UnicodeError):
-        strange = CRY  # a file system of names in UTF-8 only
+        strange = CRY  # the file system takes only names in UTF-8
     predict = CryClassifier.predict
 
     def unlucky(self, source, *args, **more):
@@ -151,13 +151,13 @@ def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys)
     assert command.INSTEAD in capsys.readouterr().out
 
 
-# Where a baby cries, as text, JSON and files
+# Detected cries as text, JSON and files
 
 
 @pytest.fixture
 def folder(tmp_path, detector, monkeypatch):
-    """For the stand-in in the place of the bundled detector: a hum, two files of two cries with one
-    name, one that is no sound, one that is gone, and one that is no file of ours."""
+    """Replace the bundled detector by a stand-in; return a folder with a hum, two files of the same
+    stem with two cries each, an undecodable file, a dangling link, and a text file."""
     monkeypatch.setattr(CryDetector, "from_pretrained", classmethod(lambda cls, **_: detector))
     root = tmp_path / "in"
     (root / "night").mkdir(parents=True)
@@ -202,7 +202,7 @@ def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, capsys):
             assert label == row["Annotation"]
             assert label.startswith("cry")
             assert all(name.replace("_", " ") in label for name in segment["labels"])
-    assert main(line) == 2  # answers are not written over
+    assert main(line) == 2  # existing answers are not overwritten
     assert str(out / "answers.csv") in capsys.readouterr().err
     assert (out / "answers.csv").read_bytes() == written
 

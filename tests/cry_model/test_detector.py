@@ -1,4 +1,4 @@
-"""The detector: its windows, the cries that steps become, and what a classifier makes of them."""
+"""Test the detector's windows, how steps become cries, and the classifier behind a detector."""
 
 import math
 from dataclasses import replace
@@ -27,12 +27,12 @@ RATE = 16_000
 
 @pytest.fixture(scope="module")
 def detector():
-    """Fresh weights: what is tested is everything but its judgement."""
+    """Return a detector with random weights: these tests do not depend on its accuracy."""
     torch.manual_seed(0)
     config = detector_config()
     model = config.build()
-    model.classifier.weight.data.mul_(50)  # so that its answers differ,
-    model.classifier.bias.data[0] += 9  # and some are on either side
+    model.classifier.weight.data.mul_(50)  # so that its scores differ
+    model.classifier.bias.data[0] += 9  # and are high as well as low
     return CryDetector(model, config)
 
 
@@ -54,7 +54,7 @@ def test_steps_cover_a_recording_of_any_length(detector, rate, seconds):
 
 @pytest.fixture(scope="module", params=["two lengths", "one length"])
 def either(request, detector):
-    """A detector of today, and one of the last release, which has windows of 2 s alone."""
+    """Return the current detector, then one as in the last release, with 2 s windows only."""
     if request.param == "two lengths":
         return detector
     front_end = replace(DETECTOR_FRONT_END, piece_seconds=2.0, min_seconds=2.0, overlap=0.75)
@@ -62,7 +62,7 @@ def either(request, detector):
 
 
 def by_hand(detector, wave):
-    """The probability in each step of (samples,) without a hum, window by window."""
+    """Compute the probability in each step of (samples,), hum removed, window by window."""
     config = detector.config.front_end
     step = round(config.piece_seconds * 8000 // 256 * (1 - config.overlap))
     steps = math.ceil(len(wave) / (step * 256))
@@ -73,7 +73,7 @@ def by_hand(detector, wave):
         for first in range(steps):
             start = first * step
             if start and (start - step + length) * 256 >= len(wave):
-                break  # the window before reached the end
+                break  # the previous window reached the end
             part = torch.nn.functional.pad(wave, (0, length * 256))
             part = part[start * 256 : (start + length) * 256]
             with torch.inference_mode():
@@ -86,7 +86,7 @@ def by_hand(detector, wave):
 
 @pytest.mark.parametrize("decibels", [-40, 0, 12])
 def test_a_step_is_the_mean_of_both_windows_over_it_at_any_level(either, decibels, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 7)  # more windows than are scored at once
+    monkeypatch.setattr(module, "BATCH", 7)  # more windows than one batch
     wave = sound(9.0, 8000).waveform
     wave[2 * 8000 : 5 * 8000] = torch.sin(torch.arange(3 * 8000) * 0.7)
     wave = torch.from_numpy(without_hum(wave.numpy(), 8000))
@@ -95,7 +95,7 @@ def test_a_step_is_the_mean_of_both_windows_over_it_at_any_level(either, decibel
     found = either.scan(louder, told.append).probabilities
     assert told == sorted(told)
     assert told[-1] == 1 < len(told)
-    # The frames at a window's edges hear what lies beyond them, and the notches work twice.
+    # Spectrogram frames at a window's edges see beyond it, and the notch filters act twice.
     expected = by_hand(either, wave)
     np.testing.assert_allclose(found, expected, atol=0.03)
     assert np.ptp(expected) > 0.4
@@ -113,7 +113,7 @@ def test_the_notches_take_the_hum_and_leave_the_rest(rate, seconds):
     def level(hertz):
         time = np.arange(round(seconds * rate)) / rate
         wave = without_hum(np.sin(2 * np.pi * hertz * time), rate)
-        middle = wave[len(wave) // 4 : -len(wave) // 4]  # at its ends a tone is no tone
+        middle = wave[len(wave) // 4 : -len(wave) // 4]  # its abrupt ends are broadband
         return 20 * np.log10(np.sqrt(2) * middle.std())
 
     for hertz in (*HUM_HZ, 50.1, 59.9):
@@ -145,7 +145,7 @@ def test_only_a_detector_is_taken_for_one(changed, tmp_path):
 
 
 def track(*parts, threshold=0.6, maybe=1.0, cut=0.0):
-    """Of values, each with its seconds, in steps of a quarter; the last step may be cut short."""
+    """Build scores in steps of 0.25 s from (value, seconds); the last step may be cut short."""
     values = tuple(value for value, seconds in parts for _ in range(round(4 * seconds)))
     return DetectionScores(0.25, values, len(values) / 4 - cut, threshold, maybe)
 
@@ -182,7 +182,7 @@ def test_between_the_thresholds_it_may_be_a_cry(score, state):
 
 
 class Told:
-    """A detector that hears a cry in the stretches it is told of."""
+    """Fake a detector that finds a cry exactly in the given stretches."""
 
     def __init__(self, *cries):
         self.cries = cries
@@ -195,7 +195,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def classifying(models):
-    """The first model of the page behind a detector that hears these cries."""
+    """Return a function: cries -> the page's first model behind a detector that finds them."""
     alone = models[0].classifier
     return lambda *cries: CryClassifier(alone.model, alone.config, detector=Told(*cries))
 
@@ -232,5 +232,5 @@ def test_pieces_of_different_length_keep_their_maps(classifying):
     assert len({round(p.end - p.start, 2) for p in prediction.pieces}) > 1
     times, gates = prediction.timeline(prediction.attention.temporal[0])
     assert len(times) == gates.shape[-1]
-    assert float(gates.min()) > 0  # a gate is never 0: nothing that only fills up is shown
+    assert float(gates.min()) > 0  # a gate is never 0, so no padding is included
     assert not ((times > 8) & (times < 11)).any()

@@ -1,4 +1,4 @@
-"""What an answer rested on, as a sound: two tones, of which a model hears one."""
+"""Test audible explanations with two tones, only one of which a toy model responds to."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ BETWEEN = 1500.0  # Hz
 
 
 class Listening(torch.nn.Module):
-    """Says "yes" by how loud the bands above 1500 Hz are, with a gate on the second half."""
+    """Score "yes" by the level above 1500 Hz; temporal attention lies on the second half."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def listening():
 
 @pytest.fixture(scope="module")
 def whole():
-    """A low tone, then a high one, in faint noise: four seconds."""
+    """Return 2 s of a low tone, then 2 s of a high one, in faint noise."""
     t = np.arange(4 * RATE) / RATE
     wave = 0.3 * np.sin(2 * np.pi * np.where(t < 2, LOW, HIGH) * t)
     wave += 0.001 * np.random.default_rng(0).standard_normal(len(t))
@@ -55,7 +55,7 @@ def whole():
 
 
 def decibels(sound, hz):
-    """Of the power within 50 Hz of a tone, by one transform over all of it."""
+    """Return the power within 50 Hz of a tone in dB, by one FFT of the whole sound."""
     power = np.abs(np.fft.rfft(sound.waveform.numpy())) ** 2
     at = np.fft.rfftfreq(len(sound.waveform), 1 / sound.sample_rate)
     return 10 * np.log10(power[abs(at - hz) < 50].sum())
@@ -78,14 +78,14 @@ def test_only_the_tone_that_matters_is_left_as_loud_as_it_was(listening, whole):
 def test_a_stretch_is_explained_and_the_rest_dimmed(listening, whole):
     found = explain(listening, whole, Span(2.2, 3.2))
     assert decibels(found.kept.sound, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
-    before = slice(0, round(0.8 * RATE))  # 3 s are heard, the least
+    before = slice(0, round(0.8 * RATE))  # the span is widened to 3 s, the minimum
     torch.testing.assert_close(found.removed.sound.waveform[before], whole.waveform[before])
 
 
 def test_the_attention_over_bands_keeps_a_pitch(listening, whole):
     kept = explain(listening, whole, relevance=spectral_attention).kept.sound
     assert decibels(kept, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
-    assert decibels(kept, HIGH) > decibels(whole, HIGH) - DIM_DB / 2  # in part: more than a quarter
+    assert decibels(kept, HIGH) > decibels(whole, HIGH) - DIM_DB / 2  # in part: over 1/4 of the power
 
 
 def test_the_attention_keeps_a_time(listening, whole):

@@ -1,4 +1,4 @@
-"""Front ends beside librosa, and nothing of the recorder in the features."""
+"""Test front ends against librosa, and that features do not reveal the recorder."""
 
 import sys
 
@@ -62,7 +62,7 @@ def test_pcen_agrees_with_librosa():
     front_end, share = FrontEnd(config), config.hop_seconds / 0.4
     power = front_end.mel_power(noise(2)[None])[0].double().numpy()
     power = np.maximum(power, 10 ** (config.floor_db / 10))
-    past = (1 - share) * power[:, :1]  # the first frame
+    past = (1 - share) * power[:, :1]  # the filter's state starts at the first frame
     expected = librosa.pcen(power, b=share, gain=0.98, bias=2, power=0.5, eps=1e-6, zi=past)
     np.testing.assert_allclose(front_end(noise(2)[None])[0].numpy(), expected, atol=1e-5)
 
@@ -97,12 +97,12 @@ def test_level_changes_nothing_silence_at_the_ends_is_cut_and_a_pause_inside_sta
     torch.testing.assert_close(clip.waveform, quiet.waveform, rtol=1e-3, atol=1e-4)
     assert clip.offset == pytest.approx(0.9, abs=0.05)
     assert len(clip.waveform) / RATE == pytest.approx(3.2, abs=0.1)
-    frames = front_end(clip.waveform[None]).shape  # 20 ms apart
+    frames = front_end(clip.waveform[None]).shape  # one every 20 ms
     assert frames == (1, front_end.config.num_bands, pytest.approx(160, abs=5))
 
 
 def test_sound_outside_the_band_only_is_silence(front_end):
-    fade = torch.hann_window(4 * 44100)  # the click of an abrupt end would be inside the band
+    fade = torch.hann_window(4 * 44100)  # the click of an abrupt end would lie in the band
     with pytest.raises(audio.SilentAudioError):
         front_end.prepare(Recording(fade * tone(9000, rate=44100), 44100))
 
@@ -119,7 +119,7 @@ def test_pieces_cover_the_clip_and_overlap(front_end, seconds, count, length):
     assert pieces.starts[-1] + pieces.seconds == pytest.approx(seconds, abs=0.01)
     steps = np.diff(pieces.starts)
     assert (steps <= pieces.seconds / 2 + 1e-3).all()
-    if seconds < length:  # repeated
+    if seconds < length:  # the clip is repeated to fill the piece
         assert pieces.seconds == seconds
         own = round(seconds * RATE)
         assert torch.equal(pieces.waveforms[0, own : 2 * own], pieces.waveforms[0, :own])
@@ -132,7 +132,7 @@ def test_what_lies_outside_of_the_band_reaches_no_feature(front_end):
     below = 3 * tone(15, rate=48000)
     louder = wave + 10 * torch.fft.irfft(above, n=len(wave)) + below
     a, b = (front_end.prepare(Recording(w, 48000)).waveform for w in (wave, louder))
-    inside = slice(5, -5)  # the ends click
+    inside = slice(5, -5)  # skip the clicks at the ends
     a, b = (front_end(w[None])[..., inside] for w in (a, b))
     torch.testing.assert_close(a, b, rtol=0, atol=5e-3)
 

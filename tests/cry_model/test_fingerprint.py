@@ -1,4 +1,4 @@
-"""A model knows what it was fitted on again, copies too, and nothing else."""
+"""Test that fingerprints identify training recordings, also as copies, and nothing else."""
 
 import contextlib
 
@@ -22,7 +22,7 @@ RATE = 16_000
 
 
 def babble(seed, seconds=6.0):
-    """Sweeps of random pitch and loudness over noise, (samples,)."""
+    """Return a Recording of sweeps of random pitch and loudness over noise."""
     rng, parts = np.random.default_rng(seed), []
     while sum(map(len, parts)) < seconds * RATE:
         t = np.arange(round(RATE * rng.uniform(0.1, 0.4))) / RATE
@@ -136,5 +136,5 @@ def test_the_bundled_models_know_their_training_recordings(data_root, name, fitt
     own, unlike = own[:: len(own) // 20], unlike[:: len(unlike) // 40]
     assert np.mean([known.know(audio.load(path)) for path in own]) > 0.9
     for path in unlike:
-        with contextlib.suppress(audio.TooShortError):  # a word of less than half a second
+        with contextlib.suppress(audio.TooShortError):  # a spoken word of less than half a second
             assert not known.know(audio.load(path)), path

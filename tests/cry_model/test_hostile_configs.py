@@ -1,4 +1,4 @@
-"""Every value of every bundled config replaced by what it must not be: a sentence, or an answer."""
+"""Replace each value of the bundled configs by a hostile one: a one-line refusal, or an answer."""
 
 import copy
 import json
@@ -27,14 +27,14 @@ VALUES = (
     "x", "", "a\nb", "<b>", "\ud800", "x" * 10**5, [], {}, {"x": {}},
     ["x", "x"], ["a_b", "a b"], ["", "x"], [f"{i}" for i in range(1001)],
 )  # fmt: skip
-FREE = (math.nan, 10**400, "\ud800", "<b>", {}, DELETED)  # where people may note what they like
+FREE = (math.nan, 10**400, "\ud800", "<b>", {}, DELETED)  # for free-form notes
 LARGE = (100, 4096, 10**9, 1e308, [f"{i}" for i in range(1000)], ["x"] * 10**6)
-HEARD = ("system", "labels", "front_end", "settings")  # all that an answer depends on
-ROOM = 500 * 2**20  # bytes that a refusal may take, and a loaded model
+HEARD = ("system", "labels", "front_end", "settings")  # all fields that predictions depend on
+ROOM = 500 * 2**20  # bytes that refusing or loading a model may take
 
 
 def places(data, path=()):
-    """The path of every value, objects and lists included."""
+    """Yield the path of every value, including objects and lists."""
     if path:
         yield path
     keys = data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()
@@ -43,7 +43,7 @@ def places(data, path=()):
 
 
 def mutants(checkpoint, values_of):
-    """Copies of its config with another value, or none, at one place; the path tells which."""
+    """Yield (path, config text) with one value of the config replaced or deleted at the path."""
     data = json.loads((checkpoint / CONFIG).read_text())
     for *above, last in places(data):
         for value in values_of((*above, last)):
@@ -57,7 +57,7 @@ def mutants(checkpoint, values_of):
 
 
 def copied(checkpoint, folder):
-    """A checkpoint to change, with the same weights."""
+    """Copy a checkpoint's config into a new folder and link its weights; return the folder."""
     folder.mkdir()
     (folder / CONFIG).write_bytes((checkpoint / CONFIG).read_bytes())
     (folder / WEIGHTS).symlink_to(checkpoint / WEIGHTS)
@@ -65,7 +65,7 @@ def copied(checkpoint, folder):
 
 
 def answer(folder):
-    """What a checkpoint says of a second of sound, after looking at the numbers."""
+    """Predict one second of sound with a checkpoint, and check that all numbers are valid."""
     second = Recording(0.2 * torch.sin(torch.arange(8000) ** 1.3), 8000)
     classifier = CryClassifier.from_pretrained(folder, detector=False)
     prediction = classifier.predict(second)
@@ -78,7 +78,7 @@ def answer(folder):
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "every"),  # of so many values one; by turns, as their number is prime to it
+    ("checkpoint", "every"),  # try each n-th value; n is coprime to their number
     [
         pytest.param(QUICK, 5, id="some"),
         *(pytest.param(p, 1, id=p.name, marks=pytest.mark.slow) for p in CHECKPOINTS),
@@ -111,11 +111,11 @@ def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, every, tmp_
 
 
 def try_large(home):
-    """In a process of its own: prints the processor seconds that the dearest config took."""
+    """Try large numbers under a memory limit; print the most CPU seconds that a config took."""
     import resource
 
     folders = {path: copied(path, Path(home) / path.name) for path in CHECKPOINTS}
-    for folder in folders.values():  # whatever is loaded or kept at a first answer
+    for folder in folders.values():  # warm up lazy imports and caches
         answer(folder)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))

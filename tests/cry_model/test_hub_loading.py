@@ -1,4 +1,4 @@
-"""``CryClassifier.from_pretrained`` on a Hub of our own: revisions, refusals, no network."""
+"""Test ``from_pretrained`` on a local fake Hub: revisions, refusals, network failures."""
 
 import time
 
@@ -30,7 +30,7 @@ answer = [list(models[0].classifier.labels), note]
 
 
 def files(folder, *labels):
-    """A small checkpoint with these labels, as the Hub keeps it."""
+    """Return file name -> bytes of a small checkpoint with these labels."""
     front_end, settings = FrontEndConfig(), {"channels": 32}
     config = CheckpointConfig("improved-ecapa-tdnn-no-mca", labels, front_end, settings=settings)
     save_checkpoint(folder, config.build(), config)
@@ -80,7 +80,7 @@ def load(everything, hub):
 def test_a_branch_a_tag_or_a_commit_gives_its_own_files(hub, load, revision, labels, number):
     assert load("user/cry", revision) == labels
     asked = [line for line in hub.requests if WEIGHTS in line]
-    assert all(Repository.oid(number) in line for line in asked)  # both are of one commit
+    assert all(Repository.oid(number) in line for line in asked)  # both files come from one commit
     hub.requests.clear()
     assert load("user/cry", revision, code=OFFLINE) == labels
     assert hub.requests == []
@@ -110,7 +110,7 @@ def test_what_cannot_be_had_is_one_sentence(load, name, revision, words):
 
 @pytest.fixture
 def broken(hub):
-    """The hub with a repository that was never fetched; what goes wrong is forgotten after."""
+    """Yield the Hub and the name of a repository never fetched; then clear injected failures."""
     number = len(hub.repositories)
     hub.repositories[f"models/user/n{number}"] = Repository(
         commits=[hub.repositories["models/user/cry"].files()]
@@ -161,7 +161,7 @@ def test_a_download_that_breaks_goes_on_and_ends(broken, load):
     hub.fail = {f"GET /{name}/": "half"}
     assert load(name, code=IMPATIENT) == NEW
     hub.repositories["models/user/never"] = hub.repositories[f"models/{name}"]
-    hub.always = {"GET /user/never/": "half"}  # from the beginning each time, without an end
+    hub.always = {"GET /user/never/": "half"}  # restarts each time and never completes
     assert "the connection to the Hub broke" in load("user/never", code=IMPATIENT)
     assert hub.count("GET /user/never/") == hub_client_module.AGAIN
 

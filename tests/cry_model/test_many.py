@@ -1,4 +1,4 @@
-"""A table of many recordings: nothing lost, nothing twice, whatever is killed in the middle."""
+"""Test tables of many recordings: no row is lost or duplicated, whatever is killed midway."""
 
 import signal
 import subprocess
@@ -97,7 +97,7 @@ def test_a_file_that_kills_its_process_is_the_only_one_passed_over():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Sounds, and a file that is none."""
+    """Return a folder of 12 sounds and one undecodable file."""
     root = tmp_path / "in"
     root.mkdir()
     for number in range(12):
@@ -114,7 +114,7 @@ def command(folder, table):
 
 
 def begun(folder, table, lines):
-    """The command once so many lines are kept, and the processes that it started."""
+    """Start the command and await ``lines`` in its journal; return both and its child processes."""
     pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     running = subprocess.Popen(command(folder, table), cwd=ROOT, **pipe)
     journal = table.with_name(f"{table.name}.partial")
@@ -132,7 +132,7 @@ def test_a_killed_command_goes_on(folder, tmp_path):
     running.communicate()
     assert 3 <= journal.read_bytes().count(b"\n") - 1 < 13
     assert not psutil.wait_procs(others, timeout=30)[1]
-    for each in (table, whole):  # it goes on with the first, and answers all for the second
+    for each in (table, whole):  # resumes the first table, and computes the second from scratch
         ended = subprocess.run(command(folder, each), cwd=ROOT, capture_output=True)
         assert ended.returncode == 2
     assert table.read_bytes() == whole.read_bytes()
@@ -154,7 +154,7 @@ def test_two_interrupts_end_it_as_one_does(folder, tmp_path):
 
 
 def pids(node):
-    """Of the processes that a node of Ray started itself."""
+    """Return the IDs of the processes that a Ray node started itself."""
     return {info.process.pid for infos in node.all_processes.values() for info in infos}
 
 
@@ -176,7 +176,7 @@ def test_a_cluster_that_loses_a_worker_answers_all(monkeypatch):
         files, found = [f"bad {number}.wav" for number in range(160)], []
         for row in on_ray(files, Nobody(seconds=0.05)):
             found.append(row["file"])
-            if len(found) == 40:  # kill the machine of this answer
+            if len(found) == 40:  # kill the node that gave this answer
                 killed = psutil.Process(int(row["error"].split()[-1])).ppid()
                 (node,) = (w for w in workers if killed in pids(w))
                 cluster.remove_node(node, allow_graceful=False)

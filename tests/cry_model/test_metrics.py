@@ -1,4 +1,4 @@
-"""Metrics against a second computation, by plain loops or by scikit-learn."""
+"""Test metrics and intervals against scikit-learn and plain loops."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def predictions():
 def test_weighted_values_are_those_of_scikit_learn(predictions, name, digits):
     labels, p, _ = predictions
     w = np.random.default_rng(4).integers(1, 4, len(labels)).astype(float)
-    p = p.round(digits)  # with many ties, and with none
+    p = p.round(digits)  # with many ties, or none
     assert metrics.METRICS[name](labels, p, w) == pytest.approx(plain(name, labels, p, w))
 
 
@@ -70,7 +70,7 @@ def test_evaluation_knows_majority_chance_and_support(predictions):
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "macro_auc"])
 def test_many_groups_have_the_interval_of_all_of_them(name, monkeypatch):
-    """Put together at random, against each for itself."""
+    """Compare groups pooled at random with resampling each of 4,000 groups on its own."""
     rng = np.random.default_rng(6)
     labels = rng.choice(3, 4000, p=[0.7, 0.2, 0.1])
     logits = rng.normal(size=(4000, 3)) + 1.2 * np.eye(3)[labels]

@@ -1,4 +1,4 @@
-"""Every system of the registry; a new one is tested by being listed."""
+"""Test every registered system; a new one is covered once it is listed."""
 
 import math
 from collections import defaultdict
@@ -87,7 +87,7 @@ def test_ecapa_tdnn_embedding_equals_a_second_implementation():
     torch.testing.assert_close(model.embedding(x), expected, rtol=0, atol=1e-5)
 
 
-# The improved ECAPA-TDNN and its ablations beside the paper's equations
+# The improved ECAPA-TDNN and its ablations against the paper's equations
 
 
 WHOLE, *LESS = [name for name in ON_SPECTROGRAMS if name.startswith(("improved", "hybrid"))]
@@ -120,11 +120,11 @@ def test_answers_and_maps_are_those_of_the_equations(system, settings):
         torch.testing.assert_close(heads, seen["differential"][which::2])
 
 
-# FeatureMLP: no answer outside of its range, and contributions that add up
+# FeatureMLP: uniform probabilities out of distribution, and contributions that add up
 
 
 def rows(count=200, seed=0):
-    """Synthetic tables: correlated columns, each with a mean and a spread of its own."""
+    """Return a synthetic table of correlated columns with different means and deviations."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(26, 26))
     table = rng.normal(size=(count, 26)) @ mixing + 50 * rng.normal(size=26)
@@ -134,7 +134,7 @@ def rows(count=200, seed=0):
 
 @pytest.fixture(scope="module")
 def settled():
-    """An untrained system that knows the range of a table."""
+    """Return an untrained system with the statistics of a table set."""
     torch.manual_seed(0)
     model = cry_model.build_model("feature-mlp", 6, hidden=16).eval().requires_grad_(False)
     set_statistics(model, level_free(rows()), [str(i // 2) for i in range(200)])
@@ -147,7 +147,7 @@ def bundled():
 
 
 def test_the_answer_is_the_mean_of_the_members(settled):
-    """Against SciPy in float64, member by member."""
+    """Compare with the mean of the members' probabilities by NumPy and SciPy in float64."""
     inputs = settled.inputs(rows(5, 1)[..., None])
     members = []
     for part in (settled.deep, settled.kernel):

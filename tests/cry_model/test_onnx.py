@@ -1,4 +1,4 @@
-"""Exported files answer as torch does, and without it: graphs, recordings, what is refused."""
+"""Test ONNX exports against torch on graphs and recordings, without torch, and refusals."""
 
 import json
 import random
@@ -44,7 +44,7 @@ OTHER_FRONT_ENDS = (
 
 
 def small(folder, system="improved-ecapa-tdnn", front_end=LOG_MEL):
-    """A checkpoint of a system whose weights do something."""
+    """Save a small checkpoint with non-trivial BatchNorm statistics; return model and config."""
     settings = next((SMALL[name] for name in SMALL if system.startswith(name)), {})
     config = cry_model.CheckpointConfig(
         system, LABELS, front_end, settings, calibration=CALIBRATION
@@ -82,7 +82,7 @@ def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, fro
     (name,) = (entry.name for entry in session.get_inputs())
     outputs = [entry.name for entry in session.get_outputs()]
     listen, shapes = registry.make_front_end(front_end), [(1, 24_001), (3, 51_237)]
-    if system == ON_FEATURES:  # whose means it gets
+    if system == ON_FEATURES:  # the graph takes the features' means
         listen, shapes = (lambda means: means[..., None]), [(1, 26), (5, 26)]
     for given in (noise(*shape) for shape in shapes):
         found = dict(zip(outputs, session.run(None, {name: given}), strict=True))
@@ -116,7 +116,7 @@ def test_arrays_are_prepared_as_tensors_are(rate):
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory):
-    """The stand-in of a detector in torch and exported."""
+    """Return the stand-in detector in torch and exported to ONNX."""
     folder = tmp_path_factory.mktemp("detector")
     stand_in = write_detector(folder)
     export_checkpoint(stand_in, folder / "out")
@@ -127,7 +127,7 @@ def heard(tmp_path_factory):
 def test_an_exported_detector_hears_the_same_cries(heard, lengths, monkeypatch):
     monkeypatch.setattr(onnx_backend, "BATCH", 7)
     wave = scene(*lengths).astype(np.float32)
-    wave[: len(wave) // 5] = 0  # silence has no window of its own
+    wave[: len(wave) // 5] = 0  # silent windows, which have no score
     expected, found = (each.scan(Recording(w, RATE)) for each, w in
                        zip(heard, (torch.from_numpy(wave), wave), strict=True))  # fmt: skip
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
@@ -137,7 +137,7 @@ def test_an_exported_detector_hears_the_same_cries(heard, lengths, monkeypatch):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """A bundled model in torch and exported, and the folder of the latter."""
+    """Return a bundled model in torch and as ONNX, and the folder of the export."""
     folder = tmp_path_factory.mktemp("exported")
     export_checkpoint(ASSETS / BUNDLED["six-class"], folder)
     exported = CryClassifier.from_pretrained(folder, backend="onnx")
@@ -145,7 +145,7 @@ def both(tmp_path_factory):
 
 
 def about(told):
-    """What is told, with numbers that may differ a little."""
+    """Return the same structure with every float replaced by an approximate match."""
     if isinstance(told, dict):
         return {name: about(value) for name, value in told.items()}
     if isinstance(told, list):
@@ -154,7 +154,7 @@ def about(told):
 
 
 def clips(data_root, count):
-    """Real recordings, ``count`` of each corpus."""
+    """Yield real recordings, at most ``count`` of each corpus."""
     for name in ("donateacry", "donateacry_ios", "esc10", "challenge6_cuts", "challenge6"):
         known = sorted(path for path in (data_root / name).rglob("*") if path.suffix in SUFFIXES)
         yield from random.Random(0).sample(known, min(count, len(known)))

@@ -1,4 +1,4 @@
-"""The personal model against scikit-learn and against all orders of labels; what it refuses."""
+"""Test the personal model against scikit-learn and all label permutations, and its refusals."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ HOUR = 3600.0
 
 
 def diary(seed, nights, effect=0.0, width=6, cries=4):
-    """A baby that cries every three hours; a reason moves each number by the effect."""
+    """Simulate a baby that cries every three hours; ``effect`` scales the shift by reason."""
     rng = np.random.default_rng(seed)
     day = np.repeat(np.arange(nights), cries)
     times = day * DAY + np.tile(np.arange(cries) * 3 * HOUR, nights)
@@ -79,7 +79,7 @@ def test_a_bet_is_fair_over_all_orders_of_the_labels(truth):
 
 
 def test_wealth_stays_fair_where_there_is_nothing_and_grows_where_there_is():
-    """Each night's factor has the mean 1; Ville's bound on the maximum, less chance in 300."""
+    """Check that nightly factors average 1 and maxima obey Ville's bound, up to sampling error."""
     factors, greatest = [], []
     for seed in range(300):
         won = PersonalModel.fit(*diary(seed, 12)).wealth()
@@ -168,7 +168,7 @@ GOOD = {"embeddings": np.eye(3), "labels": ["a", "b", "a"], "times": [0.0, HOUR,
 def test_what_nothing_can_be_learnt_from_is_refused(changed, said):
     with pytest.raises(PersonalError, match=said):
         PersonalModel.fit(**{**GOOD, **changed})
-    with pytest.raises(PersonalError, match="3 finite numbers"):  # heard with another model
+    with pytest.raises(PersonalError, match="3 finite numbers"):  # an embedding of another model
         PersonalModel.fit(**GOOD).predict(np.ones(4))
 
 

@@ -1,4 +1,4 @@
-"""Result files that a full disk, a copy or an editor has spoilt, as both readers meet them."""
+"""Test both readers of result files on ones damaged by a full disk, a copy or an editor."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ READERS = {
 
 
 def cell(column, value):
-    """Another value in the fifth row of a table."""
+    """Return a function that sets a cell in the fifth row of a table."""
 
     def change(table):
         lines = table.decode().splitlines()
@@ -34,12 +34,12 @@ def cell(column, value):
 
 
 def facts(**changes):
-    """Other facts in a record."""
+    """Return a function that changes top-level facts of a record."""
     return lambda record: json.dumps({**json.loads(record), **changes}).encode()
 
 
 def configured(**changes):
-    """Another configuration in it."""
+    """Return a function that changes the configuration in a record."""
     return lambda r: facts(configuration={**json.loads(r)["configuration"], **changes})(r)
 
 
@@ -97,7 +97,7 @@ HARMLESS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three runs and one under another split."""
+    """Write three runs and one under another protocol; return their folder."""
     root = tmp_path_factory.mktemp("runs")
     for system in ("resnet18", "improved-ecapa-tdnn", "ecapa-tdnn"):
         write_run(root, system, 2.0)
@@ -107,7 +107,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def root(runs, tmp_path):
-    """A copy of them, to be damaged."""
+    """Return a copy of the runs that a test may damage."""
     return shutil.copytree(runs, tmp_path / "runs")
 
 
@@ -117,7 +117,7 @@ def change(path, damage):
 
 
 def left_out(root, path):
-    """The others are found, and one sentence names this file."""
+    """Assert that the other runs are found and one sentence names this file."""
     found = find_runs(root).readable
     (problem,) = found.problems
     assert str(path) in problem

@@ -1,4 +1,4 @@
-"""Wav files as programs write them wrongly, and files that were made to keep a decoder busy."""
+"""Test malformed WAV files that programs write, and files crafted to stall a decoder."""
 
 import io
 import json
@@ -22,7 +22,7 @@ SAMPLES = PCM.tobytes()
 
 
 def chunk(name, body, length=None):
-    """With its padding byte, unless the length is a lie."""
+    """Build a RIFF chunk, padded to even length unless a false ``length`` is given."""
     size = len(body) if length is None else length % 2**32
     return name + struct.pack("<I", size) + body + b"\0" * (length is None and len(body) % 2)
 
@@ -37,14 +37,14 @@ def riff(*chunks):
 
 
 def tag(size, footer=False):
-    """An ID3v2 tag with ``size`` bytes of nothing."""
+    """Build an ID3v2 tag with ``size`` zero bytes."""
     digits = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
     end = b"3DI\4\0\x10" + digits if footer else b""
     return b"ID3\4\0" + bytes([0x10 * footer]) + digits + bytes(size) + end
 
 
 def odd(name, size):
-    """A chunk without the padding byte that it needs."""
+    """Build a chunk of odd length without the padding byte that it needs."""
     return chunk(name, b"x" * size)[:-1]
 
 
@@ -97,9 +97,9 @@ print(json.dumps([length(path) for path in sys.argv[1:]]))
 
 
 def test_no_note_keeps_the_decoder_for_ever(tmp_path):
-    """Notes that claim almost 2**32 bytes: libsndfile 1.2.2 goes back to where it was.
+    """Load notes that claim almost 2**32 bytes: libsndfile 1.2.2 seeks back and loops for ever.
 
-    In a process of its own, for a thread that hangs could not be ended.
+    Load them in a separate process, as a hanging thread cannot be stopped.
     """
     files = []
     for note, size, name, length in product(
@@ -113,7 +113,7 @@ def test_no_note_keeps_the_decoder_for_ever(tmp_path):
     told = subprocess.check_output([sys.executable, "-c", LENGTHS, *paths], cwd=ROOT, timeout=120)
     lengths = json.loads(told)
     assert len(lengths) == len(files)
-    assert lengths.count(1.0) >= len(files) / 2  # those whose chunks can be told apart
+    assert lengths.count(1.0) >= len(files) / 2  # the files whose chunks can still be parsed
 
 
 HEAVY = {
