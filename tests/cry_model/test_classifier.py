@@ -82,7 +82,7 @@ ROUTES = {
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_a_clip_gets_one_answer_by_every_route_that_keeps_its_band(name, data_root):
-    """Resample with SciPy, not our code: rate, level and channels must not decide the label."""
+    """Resample with SciPy, not our code: rate, level and channels must not change probabilities."""
     classifier, (pattern, rates) = CryClassifier.from_pretrained(name, detector=False), ROUTES[name]
     for path in sorted(data_root.glob(pattern))[::110]:
         wave, rate = soundfile.read(path, dtype="float32")

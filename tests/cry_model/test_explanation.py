@@ -85,7 +85,7 @@ def test_a_stretch_is_explained_and_the_rest_dimmed(listening, whole):
 def test_the_attention_over_bands_keeps_a_pitch(listening, whole):
     kept = explain(listening, whole, relevance=spectral_attention).kept.sound
     assert decibels(kept, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
-    assert decibels(kept, HIGH) > decibels(whole, HIGH) - DIM_DB / 2  # in part: over 1/4 of the power
+    assert decibels(kept, HIGH) > decibels(whole, HIGH) - DIM_DB / 2  # over 1/4 of its power
 
 
 def test_the_attention_keeps_a_time(listening, whole):

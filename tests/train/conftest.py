@@ -1,4 +1,4 @@
-"""A corpus in the layout of Donate-a-Cry, the smallest fits on it, and a Hub of our own."""
+"""Provide a corpus in the layout of Donate-a-Cry, minimal fits on it, and a local fake Hub."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ from train.publish.hub import PAUSES
 
 
 def write_corpus(root: Path, babies: int, clips: int, seconds: float) -> Path:
-    """Write ``donateacry/<label>/*.wav``: so many babies of each label, and clips of each."""
+    """Write ``donateacry/<label>/*.wav``: ``babies`` for each label, ``clips`` of each baby."""
     for i, label in enumerate(LABELS):
         for n in range(babies * clips):
             baby = f"{i:04d}{n // clips:04d}-0000-0000-0000-{'A' * 12}"
@@ -34,13 +34,13 @@ def write_corpus(root: Path, babies: int, clips: int, seconds: float) -> Path:
 
 @pytest.fixture(scope="session")
 def made_up_root(tmp_path_factory) -> Path:
-    """Five labels, three babies each, two clips of 3 s a baby."""
+    """Write a corpus of five labels with three babies each, two clips of 3 s from every baby."""
     return write_corpus(tmp_path_factory.mktemp("data"), 3, 2, 3.0)
 
 
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory):
-    """Six classes of two babies with three recordings of 1 s each; not to be changed."""
+    """Write six classes of two babies with three recordings of 1 s each; read only."""
     root = tmp_path_factory.mktemp("synthetic")
     synthetic6.write(root, recordings=6, seconds=1.0)
     return root
@@ -48,19 +48,19 @@ def synthetic(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def accelerator():
-    """One process on the CPU, in whatever precision it is quickest in."""
+    """Return an accelerator for one process on the CPU, in its fastest precision."""
     return make_accelerator("cpu")
 
 
 @pytest.fixture(scope="session")
 def clips(made_up_root):
-    """The synthetic corpus, decoded."""
+    """Load the synthetic corpus, decoded."""
     return load_clips(public.read_donateacry(made_up_root), FrontEnd(BEST.front_end))
 
 
 @pytest.fixture(scope="session")
 def finished_fit(made_up_root, tmp_path_factory):
-    """What the smallest fit leaves, with the weights of its folds; not to be changed."""
+    """Return the output folder of the minimal fit, with the weights of its folds; read only."""
     out = tmp_path_factory.mktemp("finished")
     assert small_fit.fit(made_up_root, out, "--save-folds") == 0
     return out
@@ -68,7 +68,7 @@ def finished_fit(made_up_root, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def two_systems(made_up_root, tmp_path_factory):
-    """What it makes of two systems and two seeds; not to be changed."""
+    """Return the output folder of the minimal fit of two systems and two seeds; read only."""
     out = tmp_path_factory.mktemp("two")
     systems = " ".join(small_fit.SYSTEMS)
     assert small_fit.fit(made_up_root, out, *small_fit.MORE, system=systems) == 0
@@ -77,13 +77,13 @@ def two_systems(made_up_root, tmp_path_factory):
 
 @pytest.fixture
 def copied_fit(finished_fit, tmp_path):
-    """A copy of it, to be changed."""
+    """Return a copy of ``finished_fit`` that a test may change."""
     return shutil.copytree(finished_fit, tmp_path / "runs")
 
 
 @pytest.fixture
 def fitted(clips, accelerator):
-    """Fits a system and gives it with its epochs."""
+    """Return a function that fits a system and returns it with its learning curves."""
 
     def run(preset, system="improved-ecapa-tdnn", data=None, state=None, report=None, **settings):
         torch.manual_seed(0)
@@ -98,21 +98,21 @@ def fitted(clips, accelerator):
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory):
-    """A Hub of our own, and a process with the real client that talks to it."""
+    """Run a local fake Hub, and a process with the real client that talks to it."""
     with running_hub() as hub, hub_client(hub.url, tmp_path_factory.mktemp("home")) as client:
         yield hub, client
 
 
 @pytest.fixture
 def hub(everything):
-    """That Hub, empty again."""
+    """Return the Hub, emptied."""
     everything[0].reset()
     return everything[0]
 
 
 @pytest.fixture
 def quick(everything):
-    """The client with pauses that a test can wait for."""
+    """Shorten the client's pauses between retries."""
     code = "import train.publish.hub; train.publish.hub.PAUSES, answer = {}, None"
     everything[1].python(code.format((0.01, 0.02, 0.03)))
     yield

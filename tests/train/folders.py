@@ -1,4 +1,4 @@
-"""Folders of recordings, and tables beside them, as tests make them."""
+"""Create folders of recordings, with tables beside them, and read them back."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ def touch(*paths: Path) -> None:
 
 
 def cry(seed, seconds=4.0, rate=RATE, hz=None):
-    """Harmonics of about ``hz`` with a rhythm, a melody and a noise of the seed's own.
+    """Synthesise harmonics of about ``hz``; the seed sets rhythm, melody and noise.
 
-    (samples,) float32. A synthesised cry sounds better and takes a hundred times as long.
+    Returns (samples,) float32. ``synthesise`` sounds better but takes a hundred times as long.
     """
     rng, t = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
     times = np.cumsum(rng.uniform(0.05, 0.3, 800))  # s
@@ -39,13 +39,13 @@ def write(path: Path, waveform, rate=RATE) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Path below the folder -> bytes, of every file."""
+    """Return relative path -> bytes of every file in a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def clips_of(items, waves, labels, rate):
-    """Waveforms (samples,) of a corpus that was never on a disk; -1 for what has no label."""
+    """Build an in-memory corpus of waveforms (samples,); an item without a label gets -1."""
     indices = torch.tensor([labels.index(i.label) if i.label in labels else -1 for i in items])
     seconds = tuple(len(wave) / rate for wave in waves)
     return Clips(tuple(items), indices, seconds, (rate,) * len(items), tuple(waves), {})

@@ -1,7 +1,7 @@
-"""Runs one small fit again and again, each time killed in a write, until it is done: ``ROOT OUT``.
+"""Restart one small fit, killed in a write each time, until it finishes: ``ROOT OUT``.
 
-A process of its own, so that it can fork: torch is loaded once, and each attempt is a child. A kill
-between two writes leaves on the disk what one at the beginning of the second leaves.
+Runs as a separate process so that it can fork: torch loads once, and each attempt is a child. A
+kill between two writes leaves the same files as one at the beginning of the second.
 """
 
 import os
@@ -22,17 +22,17 @@ DEATHS = {
     "model.safetensors": 1,
     "config.json": 1,
 }
-"""In which write of such a file each attempt ends."""
+"""File name -> the number of the write to it in which an attempt is killed."""
 
 
 def arguments(root, out):
-    # Mixup, balanced drawing and averaged weights are those of the best preset.
+    # The best preset also uses mixup, balanced sampling and weight averaging.
     more = ("--epochs", "10", "--set", "batch=8", "validation=0.34", "patience=4")
     return words(Path(root), Path(out), *more)
 
 
 def attempt(root, out, name, nth):
-    """The exit status of a child that fits and dies in the nth write, or minus its signal."""
+    """Fit in a child that dies in the nth write; return its exit status, or minus its signal."""
     whole, number = Path.write_bytes, count(1)
 
     def write_bytes(self, data):

@@ -1,4 +1,4 @@
-"""The command ``fit`` in its smallest form: two folds and one epoch of a system of 8 channels."""
+"""Run the command ``fit`` at minimal size: two folds, one epoch, a system of 8 channels."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def command(name, root, out, *more):
 
 
 def words(root, out, *more, system=SYSTEM):
-    """The command on the corpus in ``root``; what is given last counts."""
+    """Return the command line for the corpus in ``root``; later options override earlier ones."""
     where = ["--data-root", root, "--cache", root / "cache", "--out", out]
     size = ("members=2", "hidden=8") if system == "feature-mlp" else ("channels=8", "stages=1")
     given = ["fit", "--system", *system.split(), "--dataset", "donateacry", *where, *SMALL, *size]
@@ -33,7 +33,7 @@ def words(root, out, *more, system=SYSTEM):
 
 
 def fit(root, out, *more, system=SYSTEM):
-    """Run it; return its exit status."""
+    """Run the small fit; return its exit status."""
     return main(words(root, out, *more, system=system))
 
 
@@ -49,9 +49,9 @@ def python(*given, **variables):
 
 @contextlib.contextmanager
 def started(*words):
-    """Start ``python -m train``; it hears Ctrl-C, and ends with the test with all that it started.
+    """Start ``python -m train`` with Ctrl-C enabled; kill it and its children at the end.
 
-    What a shell starts in the background ignores Ctrl-C, and so would its children.
+    Background processes of a shell ignore Ctrl-C, and their children inherit that.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "train", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True,

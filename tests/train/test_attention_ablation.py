@@ -1,4 +1,4 @@
-"""Each ablation beside the network by hand, and ``ablate-attention`` beside other computations."""
+"""Test ablations against the reference network, and ``ablate-attention`` independently."""
 
 import json
 import math
@@ -25,7 +25,7 @@ from train.studies.attention_ablation import PLACES, ablated, averaging
 
 
 def ablation(name, gates):
-    """What an ablation makes of a gate; ``gates``: block -> the average ones."""
+    """Return the reference change of a gate by an ablation; ``gates``: block -> average gates."""
 
     def change(kind, gate, number=0, which=0):
         if kind != name.removesuffix("_fixed"):
@@ -47,19 +47,19 @@ def test_the_answer_is_that_of_the_network_by_hand_and_the_model_stays(settings,
     features = torch.randn(6, 5, 40, dtype=torch.float64, generator=rng)
     fitted, maps = model(features, return_attention=True)
     if name == "channel_fixed":
-        gates = [a_c.mean(0, keepdim=True) for a_c in maps.channel]  # (1, channels) of a block
+        gates = [a_c.mean(0, keepdim=True) for a_c in maps.channel]  # (1, channels) for each block
     else:
-        gates = [s.mean(0).flatten(1) for s in maps.multi_scale]  # (stages, 4 channels)
+        gates = [s.mean(0).flatten(1) for s in maps.multi_scale]  # (stages, 2 channels)
     with averaging(model) as averages:
-        for batch in features.split(4):  # each piece counts alike, not each batch
+        for batch in features.split(4):  # pieces have equal weight, not batches
             model(batch)
     with ablated(model, name, averages):
         found = model(features)
     expected = logits_by_hand(model, features, ablation(name, gates))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    assert (found - fitted).abs().max() > 1e-5  # it does make a difference here
+    assert (found - fitted).abs().max() > 1e-5  # the ablation has an effect here
     with pytest.raises(RuntimeError), ablated(model, name, averages):
-        model(features[:, :2])  # fails in the middle: the bands are not the model's
+        model(features[:, :2])  # fails midway: wrong number of bands
     assert torch.equal(model(features), fitted)
 
 
@@ -73,7 +73,7 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_auc")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two babies of each label with one clip of 7 s, which the protocol clip cuts into two."""
+    """Write two babies for each label, one clip of 7 s each, which the protocol clip halves."""
     return write_corpus(tmp_path_factory.mktemp("data"), 2, 1, 7.0)
 
 
@@ -83,7 +83,7 @@ def ablate(root, out, *more):
 
 @pytest.fixture(scope="module")
 def out(root, tmp_path_factory):
-    """Two seeds of the whole system, one of a system with less, and weights without attention."""
+    """Measure two seeds of the full system, an ablated system, and one without attention."""
     out = tmp_path_factory.mktemp("runs")
     how = ("--protocol", "clip", "--epochs", "2", "--save-folds", "--no-checkpoint")
     how += ("--set", "batch=8", "learning_rate=0.003")
@@ -119,9 +119,9 @@ def predictions(out):
 
 @pytest.fixture(scope="module")
 def tested(out, root):
-    """(seed, fold, model, features, rows of predictions) with the pieces that a fold tests.
+    """Return (seed, fold, model, features, prediction rows) of each fold's test pieces.
 
-    Cut by hand: under the protocol ``clip`` a recording in prepared form is two equal parts.
+    Cut here: the protocol ``clip`` splits a prepared recording into two equal parts.
     """
     found = []
     for seed, fold, folder in cell(out).saved:
@@ -168,7 +168,7 @@ def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested
     changed = np.mean(before.argmax(1) != after.argmax(1))
     assert found["changed"]["value"] == pytest.approx(changed)
     distance = np.abs(before - after).sum(1).mean() / 2
-    assert distance > 1e-4  # it does something here
+    assert distance > 1e-4  # the ablation has an effect here
     assert found["distance"]["value"] == pytest.approx(distance, rel=1e-3)
 
 
@@ -242,7 +242,7 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def one_seed(out, tmp_path_factory):
-    """The folds of the whole system under one seed."""
+    """Return a copy with only the folds of the full system under one seed."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     one = shutil.copytree(out, tmp_path_factory.mktemp("one"), dirs_exist_ok=True)

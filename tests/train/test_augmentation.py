@@ -1,4 +1,4 @@
-"""Augmentation does what its numbers say, and comes from one generator."""
+"""Test that augmentation stays within its parameters and draws from the given generator."""
 
 import pytest
 import torch
@@ -73,6 +73,6 @@ def test_each_kind_of_damage_befalls_its_share_and_keeps_cry_and_level(rng, chan
     spared = ((after - before).abs().amax(1) < 1e-6).float().mean()
     assert float(spared) == pytest.approx((1 - chance) ** KINDS_OF_DAMAGE, abs=0.04)
     likeness = torch.nn.functional.cosine_similarity(before, after)
-    assert float(likeness.median()) > 0.4  # the cry can be recognised
+    assert float(likeness.median()) > 0.4  # the cry stays recognisable
     torch.testing.assert_close(after.square().mean(1), before.square().mean(1), rtol=1e-3, atol=0)
     assert not degrade(torch.zeros(8, RATE), RATE, chance, rng).any()

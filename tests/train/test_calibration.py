@@ -1,4 +1,4 @@
-"""Temperature and threshold against plain computations, the promise, and the command."""
+"""Test temperature and threshold against plain computations, the coverage, the command."""
 
 import json
 from dataclasses import replace
@@ -31,9 +31,9 @@ def one_hot(labels, classes=3):
 
 
 def babies(rng, count):
-    """Recordings of ``count`` babies: some cry often and are easy, others seldom and are hard.
+    """Simulate recordings of ``count`` babies: frequent criers are easy, rare ones are hard.
 
-    All cries of one are alike, and how sure the model is of their labels varies with the baby.
+    Cries of one baby are alike, and the model's confidence in their labels varies between babies.
     """
     often = rng.random(count) < 0.5
     sizes = np.where(often, rng.integers(20, 40, count), rng.integers(1, 4, count))
@@ -57,7 +57,7 @@ def test_four_groups_promise_four_fifths_and_no_more(groups, promised, expected)
 
 
 def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for_babies():
-    """The threshold for 25 babies, asked about the cries of another one, 400 times over."""
+    """Measure the coverage on a new baby of a threshold fitted to 25 babies, 400 times."""
     rng, by_group, by_recording = np.random.default_rng(0), [], []
     for _ in range(400):
         probabilities, labels, groups = babies(rng, 26)
@@ -69,15 +69,15 @@ def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for
         by_recording.append(np.mean(scores <= ungrouped))
     error = np.std(by_group) / np.sqrt(400)
     assert np.mean(by_group) > 0.8 - 2 * error
-    assert np.mean(by_group) < 0.8 + 1 / 26 + 2 * error  # and promises no more than it must
+    assert np.mean(by_group) < 0.8 + 1 / 26 + 2 * error  # and is not too conservative
     assert np.mean(by_recording) < 0.75
 
 
-# What is measured
+# The measured coverage and set sizes
 
 
 def synthetic():
-    """Predictions of recordings in pieces; a baby is in one fold, another one for each seed."""
+    """Return predictions of recordings in pieces; the fold of a baby depends on the seed."""
     rng, rows = np.random.default_rng(0), []
     for seed, baby, take, piece in product((0, 1), range(40), range(5), (0, 1)):
         if take > baby % 5:
@@ -91,7 +91,7 @@ def synthetic():
 
 
 def by_hand(table, promised, targets_of):
-    """Cross-conformal prediction written out: size of each set and share held, and of all rows."""
+    """Spell out cross-conformal prediction: each set's size and coverage, and the fit to all rows."""
     rows = table.groupby(["seed", "recording", "group", "fold", "label"])[P].mean().reset_index()
 
     def settled(part):
@@ -113,7 +113,7 @@ def by_hand(table, promised, targets_of):
         t, threshold = settled(rows[~rows["group"].isin(tested["group"])])
         for r in tested.itertuples():
             answer = softmax(np.log([getattr(r, p) for p in P]) / t)
-            inside = 1 - answer <= threshold + 1e-6  # the optimisers end apart
+            inside = 1 - answer <= threshold + 1e-6  # the optimisers differ a little
             held = (inside * targets_of(r)).sum()
             out.append({"group": r.group, "size": inside.sum(), "held": held})
     return pd.DataFrame(out), settled(rows)

@@ -1,4 +1,4 @@
-"""Every command explains itself, and what it cannot do is one sentence."""
+"""Test that every command has a complete help and refuses bad input in one sentence."""
 
 from dataclasses import replace
 
@@ -89,7 +89,7 @@ def test_what_is_missing_or_wrong_is_one_sentence(words, said, monkeypatch, tmp_
     assert "Traceback" not in error
 
 
-# ``--set`` changes the preset, its augmentation, its front end, or goes to the system
+# ``--set`` changes the preset, its augmentation, its front end, or the system's settings
 
 LONG = {"digits": "9" * 5000, "parentheses": "(" * 1000, "signs": "-" * 100_000 + "1"}
 
@@ -105,7 +105,7 @@ def test_each_name_goes_where_it_belongs():
         front_end=replace(BEST.front_end, kind="pcen", floor_db=-60),
     )
     assert settings == {"channels": 32}
-    preset, _ = apply_overrides(PAPER, ["mixup=0.5"])  # which has no augmentation
+    preset, _ = apply_overrides(PAPER, ["mixup=0.5"])  # a preset without augmentation
     assert preset.augmentation == replace(Augmentation(), mixup=0.5)
 
 

@@ -1,4 +1,4 @@
-"""Committed results, checkpoints and tables of trials: their numbers follow from predictions."""
+"""Recompute the numbers of committed results, checkpoints and trials from their predictions."""
 
 import json
 from dataclasses import asdict
@@ -25,7 +25,7 @@ DISTILLED = RESULTS / "cries" / "baby" / "improved-ecapa-tdnn"
 DETECTOR = RESULTS / "detector" / "baby" / "resnet18"
 WORDS = dict.fromkeys(("clip", "recording", "group"), str)
 TRIALS = sorted((ROOT / "assets" / "search").iterdir())
-SCORED = sorted(  # against labels; permuted ones, too
+SCORED = sorted(  # against labels, including permuted ones
     path.parent for path in RESULTS.rglob("predictions.csv") if path.parent != DISTILLED
 )
 BUNDLED = {
@@ -33,7 +33,7 @@ BUNDLED = {
     DEFAULT.name: CUTS / "ensemble",
     "donateacry-improved-ecapa-tdnn": REASONS,
 }
-"""Checkpoint -> the run that measured it."""
+"""Checkpoint -> folder of the run that measured it."""
 
 
 def name_of(folder):
@@ -47,7 +47,7 @@ def read(folder):
 
 
 def means(folder):
-    """The indices of the labels, and the mean probabilities, of each recording in each seed."""
+    """Return label indices and mean probabilities of each recording and seed."""
     table, record, columns = read(folder)
     rows = table.groupby(["seed", "recording", "label"], as_index=False)[columns].mean()
     return rows["label"].map(record["labels"].index).to_numpy(), rows[columns].to_numpy()
@@ -62,7 +62,7 @@ def test_metrics_follow_from_predictions_and_no_group_is_on_both_sides(folder):
     table, record, _ = read(folder)
     truth, p = means(folder)
     ran, measured = record["configuration"], record["metrics"]["recording"]
-    close = 5e-6 if "checked" in record else 1e-9  # a check scores before it rounds
+    close = 5e-6 if "checked" in record else 1e-9  # a check scores unrounded probabilities
     for name in METRICS:
         value = plain(name, truth, p)
         assert measured["metrics"][name]["value"] == pytest.approx(value, abs=close), name
@@ -76,7 +76,7 @@ def test_metrics_follow_from_predictions_and_no_group_is_on_both_sides(folder):
     assert sorted(by_seed.groups) == seeds
     assert by_seed["recording"].nunique().nunique() == 1
     assert (by_seed["fold"].nunique() == ran["folds"]).all()
-    # In the feature table and ESC-10 a group is what is one recording.
+    # In the feature table and ESC-10 a group is one source recording.
     of_features = ran["dataset"].startswith("challenge6")
     kept = "group" if ran["protocol"] == "baby" or of_features else "recording"
     if ran["protocol"] != "clip":
@@ -123,7 +123,7 @@ def test_the_agreement_of_the_student_follows_from_what_it_and_its_teacher_answe
 
 @pytest.mark.parametrize("dataset", ["donateacry", "donateacry_ios", "esc10", "synthetic6"])
 def test_a_permutation_test_of_a_corpus_says_what_readme_concludes(dataset):
-    """The labels of Donate-a-Cry go with the sound no more than permuted ones; others do."""
+    """Check that p > 0.05 on Donate-a-Cry for every score, and p <= 0.05 on other corpora."""
     for path in (RESULTS / dataset).glob("*/chance.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         for name, score in record["scores"].items():
@@ -138,7 +138,7 @@ def test_a_trial_saw_nothing_of_what_was_put_aside(trial):
     ran = record["configuration"]
     reported = read(RESULTS / ran["dataset"] / ran["protocol"] / ran["system"])[0]
     reported = reported[reported["seed"] == 0]
-    seen = set(reported["recording"])  # all folds, of a choice that was made within the first
+    seen = set(reported["recording"])  # all folds, if the choice was made within the first
     if "within" in ran:
         assert ran["within"] == {"fold": 0, "folds": 5, "seed": 0}
         seen = set(reported.loc[reported["fold"] != 0, "recording"])

@@ -1,4 +1,4 @@
-"""A corpus: prepared once, its groups found, its folds split as each protocol says."""
+"""Test a corpus: its prepared file, its groups, and the folds of each protocol."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ CONFIG = FrontEndConfig()
 
 @pytest.fixture
 def root(tmp_path):
-    """Five recordings, one a label, and one that is no recording."""
+    """Write five recordings, one for each label, and a broken file."""
     for i, label in enumerate(public.REASONS):
         path = tmp_path / "donateacry" / label / f"{i:036d}-x.wav"
         write(path, cry(i, 2.0 + i, 8000), 8000)
@@ -33,7 +33,7 @@ def root(tmp_path):
 
 
 def prepared(root, config=CONFIG):
-    """Return the corpus and its file."""
+    """Prepare the corpus; return it and its file."""
     return prepare(DATASETS["donateacry"], root, root / "cache", config)
 
 
@@ -59,7 +59,7 @@ def test_it_is_written_once_and_again_when_a_recording_or_the_rate_changes(root)
         load(path, other)
     assert path.stat().st_mtime_ns == written
     file = next((root / "donateacry" / "hungry").iterdir())
-    length = soundfile.info(file).frames / 8000  # not even the length tells
+    length = soundfile.info(file).frames / 8000  # of the same length
     write(file, cry(9, length, 8000), 8000)
     assert prepared(root)[0].clips.fingerprint() != first.clips.fingerprint()
     assert path.stat().st_mtime_ns != written
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_left_out_and_named_and_takes_no_other_with_it(
 
     monkeypatch.setattr(audio, "load", unlucky)
     command = ["prepare", "donateacry", "--data-root", str(root), "--cache", str(tmp_path / "c")]
-    for _ in range(2):  # decoded, and then from the file
+    for _ in range(2):  # first decoded, then read from the cache
         assert main(command) == 0
         said = capsys.readouterr().out
         assert "Left out broken:" in said
@@ -99,7 +99,7 @@ def test_a_missing_or_damaged_file_is_one_sentence(root):
     assert len(prepared(root)[0].clips.items) == 5
 
 
-# No group crosses a fold where the protocol forbids it, and pieces do where it lets them
+# Groups cross folds only where the protocol allows it
 
 
 RATE = CONFIG.sample_rate
@@ -107,7 +107,7 @@ RATE = CONFIG.sample_rate
 
 @pytest.fixture(scope="module")
 def cut_clips():
-    """200 recordings of 3 to 16 s, cut out of 120 longer ones, of 50 babies."""
+    """Return 200 recordings of 2 to 16 s, cut from 120 longer ones, of 50 babies."""
     rng = np.random.default_rng(0)
     labels = rng.choice(["a", "b", "c"], 200, p=[0.7, 0.2, 0.1])
     sources = rng.integers(120, size=200)
@@ -173,11 +173,11 @@ def test_a_test_part_is_tested_and_nothing_of_it_is_learnt(cut_clips, protocol):
     tested = {key(item) for item in items[:8]}
     free = [i for i, item in enumerate(items) if key(item) not in tested]
     assert learnt_from(fold_of, 0).tolist() == free
-    assert 0 < len(free) < len(items) - 8  # some are neither
+    assert 0 < len(free) < len(items) - 8  # some are neither tested nor learnt from
     assert set(fold_of) == {0, ONLY_LEARNT, NEITHER}
 
 
-# Groups from sounds: under another codec, level and cut, but no other sound
+# Groups by sound: the same one under another codec, level or cut
 
 
 HZ = 16_000
@@ -190,13 +190,13 @@ def heard(source, rate=HZ):
 
 @pytest.fixture(scope="module")
 def cries():
-    """Two cries of each style, 7 s; a seed of its own each, for a seed is a rhythm and a noise."""
+    """Synthesise two 7 s cries of each style, each with its own seed, i.e. rhythm and noise."""
     styles = [*STYLES, *STYLES]
     return [synthesise(style, 7.0, HZ, seed).waveform for seed, style in enumerate(styles)]
 
 
 @pytest.mark.parametrize(
-    ("ending", "shift"),  # s, neither of them a number of frames
+    ("ending", "shift"),  # s, not a multiple of the hop
     [("mp3", 0.33), ("ogg", 2.01), ("m4a", 0.0), ("wav", 0.33)],
 )
 def test_another_codec_level_and_cut_is_a_duplicate(cries, ending, shift):
@@ -223,7 +223,7 @@ def test_two_cuts_are_duplicates_if_they_share_more_than_half_and_two_seconds(cr
 def test_recordings_at_8_and_16_khz_find_each_other(data_root):
     low = {i.recording.lower(): i for i in public.read_donateacry(data_root).items}
     high = {i.recording.lower(): i for i in public.read_ios(data_root).items}
-    both = sorted(set(low) & set(high))[::6]  # a sixth of the 182
+    both = sorted(set(low) & set(high))[::6]  # every sixth of the 182
     paths = [table[name].path for table in (low, high) for name in both]
     paths += [low[name].path for name in sorted(set(low) - set(high))[::6]]
     found = near_duplicates([heard(path, None) for path in paths])

@@ -1,4 +1,4 @@
-"""What the readers list, and what they say where there is nothing to list."""
+"""Test what the corpus readers list, and their messages where files are missing."""
 
 from collections import Counter
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_ios_names_give_label_and_installation(tmp_path):
     endings = ["0-hu.caf", "1-bp.flac", "2-dk.flac", "3-CH.CAF", "4-zz.flac", "0-hu.flac"]
     touch(*(tmp_path / "donateacry_ios" / f"{UPLOAD}{ending}" for ending in endings))
     touch(tmp_path / "donateacry_ios" / "README.md")
-    corpus = public.read_ios(tmp_path)  # the one in both formats is one recording
+    corpus = public.read_ios(tmp_path)  # a recording in both formats counts once
     assert [i.label for i in corpus.items] == ["hungry", "belly_pain", None, "cold_hot", None]
     assert {i.group for i in corpus.items} == {"0d1ad73e-4c5e-45f3-85c4-9a3cb71e8856"}
     assert corpus.indices() == [corpus.labels.index("hungry"), 0, -1, 2, -1]
@@ -81,13 +81,13 @@ EMPTY = ("diaper", "hug", "sleepy", "uncomfortable")
 
 @pytest.fixture(scope="module")
 def challenge_root(tmp_path_factory):
-    """Of the hungry ones two have one length, and one is there again under another label."""
+    """Write two hungry recordings of equal length, and a third repeated under another label."""
     root = tmp_path_factory.mktemp("challenge")
     train = root / "challenge6" / "train"
     for n, length in enumerate([4.0, 4.0 + 10 / RATE, 4.3, 4.6]):
         write(train / "hungry" / f"hungry_{n}.wav", cry(n, length))
     write(train / "awake" / "awake_7.wav", 0.3 * cry(2, 4.3)[RATE // 2 :])
-    write(train / "awake" / "awake_8.WAV", cry(8, 4.6))  # as long as one of another label
+    write(train / "awake" / "awake_8.WAV", cry(8, 4.6))  # as long as hungry_3
     for n, label in enumerate(EMPTY):
         write(train / label / f"{label}_0.wav", cry(10 + n))  # as long as hungry_0
     touch(*(train / "hug" / stray for stray in ("._hug_0.wav", ".DS_Store", "hug_0.txt")))
@@ -133,7 +133,7 @@ def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path, 
 
 @pytest.fixture
 def cuts(tmp_path):
-    """Two groups by the table (1 and 1, 2), and a third cut that sounds like the last one."""
+    """Write four cuts: two in group 1, one in group 2, and a copy of that in group 3."""
     folder, rows = tmp_path / "challenge6_cuts", ["file,label,probable_original,group"]
     for number, (seed, level, group) in enumerate([(1, 1, 1), (2, 1, 1), (3, 1, 2), (3, 0.5, 3)]):
         write(folder / "hug" / f"hug_0{number}.flac", level * cry(seed))

@@ -1,4 +1,4 @@
-"""The detector's own training loop, on tones that are "cries" and noise that is none."""
+"""Test the detector's training loop on tones as cries and noise as other sounds."""
 
 import sys
 from collections import Counter
@@ -48,7 +48,7 @@ def noise(seconds, seed):
 
 
 def make_clips(*recordings, folds=1):
-    """Of (kind, label, waveform, what the teacher hears in each window, or in all)."""
+    """Build clips and tags from (kind, label, waveform, teacher scores by window or one for all)."""
     items, waves, tags = [], [], []
     for number, (kind, label, wave, heard) in enumerate(recordings):
         name = f"{kind}/{number}"
@@ -101,10 +101,10 @@ def test_the_teacher_says_which_windows_are_cries(front_end):
     silent = tone(4, 0)
     silent[: 2 * HZ] = 0
     recordings = (
-        ("baby_cry", CRY, tone(2, 1), [0.9, 0.15, 0.05, 0.9]),  # certain: a little is enough
+        ("baby_cry", CRY, tone(2, 1), [0.9, 0.15, 0.05, 0.9]),  # known cry: low is enough
         ("donateacry", CRY, tone(3, 2), [0.9, 0.2, 0.0, 0.0, 0.001, 0.0]),
         ("donateacry_android", None, tone(3, 3), [0.5, 0.2, 0.02, 0.01, 0.0, 0.02]),
-        ("rain", OTHER, noise(2, 4), [0.0, 0.6, 0.1, 0.0]),  # it takes one for a cry
+        ("rain", OTHER, noise(2, 4), [0.0, 0.6, 0.1, 0.0]),  # the teacher takes one for a cry
         ("baby_cry", CRY, silent, 0.9),
     )
     data = DetectorData(*make_clips(*recordings))
@@ -127,8 +127,8 @@ def test_examples_are_of_one_fold_each_and_know_what_is_heard_in_them(front_end,
     for own, kept, seconds in zip(made, again, SECONDS, strict=True):
         assert own.features.shape[:2] == (2 * 2 * 50, front_end.config.num_bands)
         assert own.features.shape[2] == int(seconds * HZ) // front_end.config.hop
-        assert torch.equal(own.features, kept.features)  # out of the file
-        assert (own.clips % 2 == own.clips[:, :1] % 2).all()  # a fold is every second clip
+        assert torch.equal(own.features, kept.features)  # read from the cache
+        assert (own.clips % 2 == own.clips[:, :1] % 2).all()  # each fold is every second clip
         assert ((own.clips[:, 0] < 4) == own.cry).all()
         assert (own.clips[~own.clean, 1] >= 4).all()
 
@@ -139,7 +139,7 @@ SOUNDS = ("klettres-data/da", "supertux-data/sounds", "fluid-soundfont-gm/bells"
 
 @pytest.fixture(scope="module")
 def root(data_root, tmp_path_factory):
-    """The real recordings, and a few files in the place of the packages."""
+    """Link the real recordings, and create a few empty files in place of the packages."""
     root = tmp_path_factory.mktemp("root")
     for name in PARTS:
         (root / name).symlink_to(data_root / name)
@@ -160,7 +160,7 @@ def test_it_holds_every_upload_once_and_only_cries_are_cries(corpus, root):
         found = [i.recording for i in corpus.items if kind_of(i.recording) == kind]
         assert sorted(name.partition("/")[2].lower() for name in found) == sorted(names)
         assert len(names) > 400
-    labels = {APP_CRY: CRY, ESC_CRY: CRY, ANDROID: None}  # nobody listened to these
+    labels = {APP_CRY: CRY, ESC_CRY: CRY, ANDROID: None}  # nobody labelled these
     assert all(i.label == labels.get(kind_of(i.recording), OTHER) for i in corpus.items)
     assert len({item.recording for item in corpus.items}) == len(corpus.items)
     speech = [i for i in corpus.items if kind_of(i.recording) == detector.SPEECH]
@@ -189,7 +189,7 @@ def test_each_kind_that_is_no_recording_of_a_corpus_is_left_out_with_one_family(
     assert set(left_out) - made <= of_esc10
 
 
-@pytest.mark.parametrize("missing", [ANDROID, "speech"])  # of the others their readers tell
+@pytest.mark.parametrize("missing", [ANDROID, "speech"])  # other parts have readers that report it
 def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
     for folder in root.iterdir():
         if folder.name != missing:
@@ -206,7 +206,7 @@ def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys)
     assert "holds no batch" in capsys.readouterr().err
 
 
-# The detector's teacher: its groups, its windows, and the file that keeps its answers
+# The detector's teacher: its groups, its windows, and the cache of its scores
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def tagger(data_root):
 def test_a_window_is_what_it_is_alone_at_any_level(tagger):
     wave = 0.3 * torch.randn(WINDOW + 2 * STEP, generator=torch.Generator().manual_seed(0))
     wave = wave.clamp(-1, 1)
-    wave[::STEP] = 1  # each window has the same peak
+    wave[::STEP] = 1  # equal peak in every window
     answers = tagger(wave, RATE)
     for i, row in enumerate(answers):
         alone = tagger(wave[i * STEP : i * STEP + WINDOW], RATE)[0]

@@ -1,4 +1,4 @@
-"""No fit disturbs another or its caller; processes agree with one, and a GPU with the CPU."""
+"""Test that fits leave global state alone, two processes match one, and a GPU the CPU."""
 
 import copy
 import os
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch._dynamo  # sets a variable and a filter of warnings when it is first imported
+import torch._dynamo  # the first import sets a variable and a warning filter
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
@@ -33,7 +33,7 @@ from train.fit.presets import BEST
 from train.fit.trainer import DeviceDataset, EpochRng, TrainingData, fit, step_loss
 
 QUICK = replace(BEST, epochs=1, batch=8)
-# One after the other
+# One fit after another
 
 
 @pytest.mark.parametrize("hardware", [True, False])
@@ -60,11 +60,11 @@ def test_an_older_accelerator_keeps_its_precision(clips):
     assert (older.mixed_precision, newer.mixed_precision) == ("bf16", "no")
 
 
-# What the caller has set up
+# Global state of the caller
 
 
 def settings():
-    """Everything global that a fit could change, as far as it can be compared."""
+    """Return all global state that a fit could change, as far as it can be compared."""
     states = [AcceleratorState, PartialState, GradientState]
     return {
         "torch": (torch.get_rng_state().numpy().tobytes(), torch.initial_seed()),
@@ -142,7 +142,7 @@ def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
     given = [*arguments(made_up_root, tmp_path), "--publish", "user/cry"]
     variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER, **TWO)
     said = python(*LAUNCH, "-m", "train", *given, **variables)
-    assert said.count("balanced accuracy") == said.count("Published: ") == 1  # one process speaks
+    assert said.count("balanced accuracy") == said.count("Published: ") == 1  # one process prints
     table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
     assert table["recording"].nunique() == 30
     config = cry_model.load_checkpoint(tmp_path / CHECKPOINT)[1]
@@ -159,7 +159,7 @@ def test_what_the_first_process_finds_or_raises_reaches_the_other(monkeypatch, o
 
     def broadcast(objects):
         if sent:
-            objects[:] = pickle.loads(sent[0])  # as it travels
+            objects[:] = pickle.loads(sent[0])  # as after a broadcast
         sent.append(pickle.dumps(objects))
 
     monkeypatch.setattr(devices, "broadcast_object_list", broadcast)
@@ -171,7 +171,7 @@ def test_what_the_first_process_finds_or_raises_reaches_the_other(monkeypatch, o
     assert (len(sent), compute.call_count) == (2, 1)
 
 
-# What only a GPU can show
+# Needs a GPU
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
@@ -184,7 +184,7 @@ def test_the_gradient_on_cuda_is_the_processors(clips):
         model = cry_model.build_model("improved-ecapa-tdnn", 5, 64).to(device).eval()
         front_end = FrontEnd(BEST.front_end).to(device)
         waves = torch.stack([wave[:16_000] for wave in clips.waveforms[:8]]).to(device)
-        # The ten bits of TF32 would be seen.
+        # TF32's ten bits would exceed the tolerance.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             logits = model(front_end(waves))
             nn.functional.cross_entropy(logits, clips.labels[:8].to(device)).backward()

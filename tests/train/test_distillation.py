@@ -1,4 +1,4 @@
-"""A teacher's probabilities as targets, and a student that is measured against them."""
+"""Test distillation: soft targets of a teacher, and a student's agreement with it."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained system that has opinions all the same."""
+    """Save an untrained system with a random bias, so that its probabilities are not uniform."""
     folder = tmp_path_factory.mktemp("teacher") / "wise"
     torch.manual_seed(5)
     config = CheckpointConfig(SYSTEM, LABELS, BEST.front_end, settings={"channels": 16})
@@ -53,13 +53,13 @@ def test_targets_mix_labels_and_the_teachers_answer(checkpoint, weight):
     with torch.no_grad():
         soft = model(FrontEnd(config.front_end)(waves)).softmax(-1).numpy()
     expected = (1 - weight) * targets.numpy() + weight * soft
-    expected[1] = soft[1]  # nobody else labels it
+    expected[1] = soft[1]  # unlabelled: the teacher's probabilities alone
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "known"), [("donateacry_ios", 21), ("theirs", 0)])
 def test_unlabelled_recordings_join_without_those_that_are_there_already(clips, name, known):
-    """Those are told by their names among uploads, and by their sound elsewhere."""
+    """Recognise known recordings by name among uploads, and by sound in other corpora."""
     few, extra = clips.subset(range(6)), clips.subset([known, 20])
     namesake = few.items[1].recording
     names = (namesake.upper(), "new") if known else ("new", namesake)
@@ -76,7 +76,7 @@ def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
     checkpoint, made_up_root, tmp_path, capsys
 ):
     model, config = cry_model.load_checkpoint(checkpoint)
-    heard = replace(config, training={"dataset": "donateacry_ios"})  # the same babies
+    heard = replace(config, training={"dataset": "donateacry_ios"})  # it has the same babies
     save_checkpoint(tmp_path / "heard", model, heard)
     assert fit(made_up_root, tmp_path / "out", "--teacher", tmp_path / "heard") == 0
     assert "Not measured: the teacher was fitted on donateacry_ios" in capsys.readouterr().out
@@ -84,15 +84,15 @@ def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
     assert cry_model.load_checkpoint(tmp_path / "out" / CHECKPOINT)[1].evaluation is None
 
 
-# A student of cries that nobody labelled: measured by how far it agrees with its teacher
+# A student on unlabelled cries, measured by its agreement with the teacher
 
 SIX = ("awake", "diaper", "hug")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Uploads of four babies, two each, and two cries of ESC-10 with a dog; a teacher tells them
-    apart."""
+    """Write two uploads of each of four babies, and of ESC-10 two baby cries and two dog barks, in
+    styles that a teacher tells apart."""
     root, styles = tmp_path_factory.mktemp("cries"), list(STYLES)
     for n in range(8):
         baby = f"0000000{n // 2}-0000-0000-0000-{'A' * 12}"
@@ -107,7 +107,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mlp(tmp_path_factory):
-    """The checkpoint of an untrained feature-mlp that has opinions, whatever the recording."""
+    """Save an untrained feature-mlp that regards no recording as out of distribution."""
     torch.manual_seed(3)
     config = CheckpointConfig("feature-mlp", SIX, AcousticConfig(), {"hidden": 16})
     folder, model = tmp_path_factory.mktemp("teacher") / "wise", config.build()
@@ -138,8 +138,8 @@ def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     (folder,) = (tmp_path / "results" / "cries" / "baby").iterdir()
     record = json.loads((folder / "run.json").read_text())
     table = pd.read_csv(folder / "predictions.csv")
-    for (labels, groups), fold in zip(learnt[:2], (0, 1), strict=True):  # then everything
-        assert set(labels) == {-1}  # the teacher's answer is no label
+    for (labels, groups), fold in zip(learnt[:2], (0, 1), strict=True):  # the last fit uses all
+        assert set(labels) == {-1}  # the teacher's answer is not used as a label
         assert not groups & set(table[table["fold"] == fold]["group"])
     told, classifier = pd.read_csv(folder / "teacher.csv"), CryClassifier.from_pretrained(mlp)
     told = {name: np.array(row) for name, *row in told.itertuples(index=False)}
@@ -212,7 +212,7 @@ def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_c
         torch.testing.assert_close(answer, teacher.model.answer(embedding[0].clamp(-5, 5)))
 
 
-# A fit that begins with the weights of another
+# A fit that starts from the weights of another
 
 
 def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
@@ -233,7 +233,7 @@ def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
 )
 def test_weights_of_something_else_are_refused(tmp_path, given, system, said):
     begun(tmp_path, **given)
-    with pytest.raises(DataError, match=said):  # at once, or when they go into the system
+    with pytest.raises(DataError, match=said):  # at once, or when they are loaded into the system
         load_start(tmp_path, "donateacry", system, BEST.front_end).begin(
             cry_model.build_model(SYSTEM, 5, 64, channels=8, stages=1)
         )

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that behaves in every way a server can."""
+"""Test downloads from a local server that can break off, refuse or send bad archives."""
 
 import errno
 import hashlib
@@ -32,7 +32,7 @@ UPLOADS = {"d.caf": b"d" * 10, "e.caf": b"e" * 10}
 
 
 def digest_of(files):
-    """Compute it as the docstring of ArchiveFolder says."""
+    """Compute the digest as documented in ArchiveFolder."""
     lines = [f"{n}\0{hashlib.sha256(files[n]).hexdigest()}\n" for n in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -44,7 +44,7 @@ FOLDERS = (
 
 
 def zipped(files=FILES, **more):
-    """The archive of a repository, with some files that are not wanted, as bytes."""
+    """Return the bytes of a repository's archive, with some files that must be ignored."""
     unwanted = f"{INSIDE}/notes.wav", f"{INSIDE}/hungry/x.txt", "repository-master/x/hungry/x.wav"
     members = {
         "repository-master/README.md": b"the licence",
@@ -66,7 +66,7 @@ WHOLE = zipped()
 
 @pytest.fixture
 def site(monkeypatch):
-    """Serves ``content``; ``first`` are answers before that: an error, or how many bytes arrive."""
+    """Serve ``content``; each of ``first`` is an earlier answer: its status and bytes sent."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("train.data.download.PAUSES", (0.01, 0.01))
     site = SimpleNamespace(content=WHOLE, first=[], asked=0)
@@ -97,7 +97,7 @@ def fetched(url, root, name="cries"):
 
 
 def refused(url, root):
-    """Return the error's text; no folder has come of it, nor any temporary one."""
+    """Return the error's text; check that neither a corpus folder nor a temporary one is left."""
     with pytest.raises(DataError) as error:
         fetched(url, root)
     assert not [path for path in root.iterdir() if path.is_dir() and path.name != "uploads"]
@@ -105,7 +105,7 @@ def refused(url, root):
     return str(error.value)
 
 
-# What arrives
+# Successful downloads
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def refused(url, root):
 def test_the_corpus_and_its_sibling_lie_where_their_readers_look(site, tmp_path, first, asked):
     root, site.first = tmp_path / "new", first
     touch(root / "repository.zip.part", tmp_path / "made" / "x")
-    (root / "repository.zip.part").write_bytes(WHOLE + b"more")  # an earlier run left it
+    (root / "repository.zip.part").write_bytes(WHOLE + b"more")  # left by an earlier run
     fetched(site.url, root)
     assert site.asked == asked
     assert contents(root / "cries") == FILES | README
     assert contents(root / "uploads") == UPLOADS | README
     assert sorted(path.name for path in root.iterdir()) == ["cries", "uploads"]
     modes = [folder.stat().st_mode & stat.S_IROTH for folder in (root / "cries", tmp_path / "made")]
-    assert modes[0] == modes[1]  # others may read it
+    assert modes[0] == modes[1]  # other users may read it
 
 
 def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
     assert contents(tmp_path / "uploads") == UPLOADS | README
 
 
-# What does not
+# Failed downloads
 
 
 def test_without_a_network_or_the_file_it_says_what_to_put_where(site, tmp_path):

@@ -1,4 +1,4 @@
-"""The challenge's table: its rows, rates and groups, and what is fitted on it."""
+"""Test the challenge's feature table: rows, sample rates, groups, and fits on it."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ from train.data.datasets.challenge6 import ALL, LABELS, ONE_RATE, read_features
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """The challenge's tables: each label 8 pairs of equal length, one pair in four at 44.1 kHz."""
+    """Write the tables: per label 8 pairs of equal length, one pair in four at 44.1 kHz."""
     folder = tmp_path_factory.mktemp("tables") / "challenge6"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tm
 
 
 def svm(data, table):
-    """The machine's accuracy on the folds of a table of predictions, by scikit-learn alone."""
+    """Compute the SVM's accuracy on the folds of a prediction table with scikit-learn alone."""
     names = [item.recording for item in data.clips.items]
     x, y = torch.stack(data.clips.waveforms).double().numpy(), data.clips.labels.numpy()
     machine, right = make_pipeline(StandardScaler(), SVC(C=10, gamma=0.05)), []
@@ -121,5 +121,5 @@ def test_the_features_of_any_audio_are_a_table_too(made_up_root, tmp_path):
         assert record["metrics"]["recording"]["recordings"] == 30
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()
     config = cry_model.load_checkpoint(checkpoint)[1]
-    assert config.evaluation.protocol == "baby"  # what is shipped is the same under either
+    assert config.evaluation.protocol == "baby"  # the shipped weights are the same under both
     assert config.training["recordings"] == 30

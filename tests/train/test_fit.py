@@ -1,4 +1,4 @@
-"""``python -m train fit``: from recordings to a checkpoint that answers, and on from there."""
+"""Test ``python -m train fit``: from recordings to a working checkpoint, and resuming."""
 
 import json
 
@@ -29,12 +29,12 @@ P = [f"p_{label}" for label in LABELS]
 
 
 def results_in(out):
-    """Return the table and the record."""
+    """Return the prediction table and the record of a run."""
     record = json.loads((out / RESULTS / "run.json").read_text())
     return pd.read_csv(out / RESULTS / "predictions.csv"), record
 
 
-# What it leaves
+# Its output
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
     assert [event.step for event in curves.Scalars("loss")][:2] == [1, 2]
 
 
-# On from what is there
+# Resuming from existing results
 
 
 def test_what_is_there_is_not_fitted_again(finished_fit, made_up_root, monkeypatch):
-    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would raise if called
     before = contents(finished_fit)
     assert fit(made_up_root, finished_fit) == 0
     assert contents(finished_fit) == before
@@ -128,7 +128,7 @@ def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
     assert len(table) == table["clip"].nunique() == 30
     table, seeds, _ = measured("0", "1")
     assert seeds == [0, 1]
-    half = table[(table["seed"] == 0) | (table["fold"] == 0)]  # as a kill would leave it
+    half = table[(table["seed"] == 0) | (table["fold"] == 0)]  # as after a kill
     half.to_csv(path, index=False, float_format="%.6f")
     _, *again = measured("0")
     assert again == alone
@@ -144,7 +144,7 @@ def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_
     assert len(weights) == 1
 
 
-# Choices within the training part of a fold never see what it tests
+# Model selection in an outer fold's training part never sees its test part
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -171,7 +171,7 @@ def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root,
     assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 0
 
 
-# Where nothing is installed but torch and a few more
+# With few packages besides torch installed
 
 
 BARE = """

@@ -1,4 +1,4 @@
-"""What ``fit`` cannot do it says in one sentence, before it has computed or written anything."""
+"""Test that ``fit`` refuses bad input in one sentence, before computing or writing anything."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from train.cli.grid import BUSY
 
 @pytest.fixture
 def refused(made_up_root, tmp_path, capsys):
-    """Runs the small fit, which is refused; returns the sentence."""
+    """Return a function that runs a small fit, asserts its refusal and returns the message."""
 
     def run(*more, out=tmp_path, root=made_up_root, status=2, system=SYSTEM):
         assert small_fit.fit(root, out, *more, system=system) == status
@@ -48,7 +48,7 @@ def test_other_settings_or_other_sound_do_not_mix_with_an_earlier_run(
     shutil.copytree(made_up_root / "donateacry", tmp_path / "donateacry")
     file = next(tmp_path.rglob("*.wav"))
     samples, rate = soundfile.read(file)
-    soundfile.write(file, samples[::-1], rate, subtype="PCM_16")  # under the same name
+    soundfile.write(file, samples[::-1], rate, subtype="PCM_16")  # same name, other sound
     assert "other settings or data" in refused(out=finished_fit, root=tmp_path)
 
 
@@ -76,12 +76,12 @@ def test_a_damaged_file_is_refused_before_anything_is_fitted(copied_fit, refused
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
-# One label alone teaches and measures nothing
+# A single label cannot be learnt or evaluated
 
 
 @pytest.fixture
 def mine(made_up_root, tmp_path):
-    """Writes recordings into folders: label -> the group of each of its files."""
+    """Return a function that writes recordings, given label -> the group of each file."""
     files = iter(sorted(made_up_root.rglob("*.wav")))
 
     def write(**groups_of):
@@ -106,7 +106,7 @@ OWN = ("--dataset", "folder", "--set", "batch=8")
         ({"hungry": "aabbcc"}, "channels=8", SYSTEM),
         ({"hungry": "aabbcc"}, "hidden=8", "feature-mlp"),
         ({"hungry": "aabbcc", "tired": "ee"}, "channels=8", SYSTEM),
-        # Each label has two groups: one is tested, the other held back.
+        # Tired has two groups: one is tested, the other held out for validation.
         ({"hungry": "aabbccddee", "tired": "fg"}, "validation=0.5", SYSTEM),
     ],
 )

@@ -1,4 +1,4 @@
-"""Labels, splits, groups and tables in the folders that people have."""
+"""Test labels, splits, groups and tables of user-supplied folders."""
 
 import json
 import unicodedata
@@ -17,7 +17,7 @@ from train.data.datasets import folder
 
 
 def read(root, *names):
-    """The corpus in ``root``, where files are put of these names and without contents."""
+    """Create empty files of these names in ``root``; return the corpus read from it."""
     touch(*(root / name for name in names))
     return folder.read(root)
 
@@ -66,7 +66,7 @@ def test_accents_have_one_form_on_every_system(tmp_path, form, other):
     assert all(item.path.exists() for item in corpus.items)
 
 
-# Splits: recordings, their labels and folds, and what is said
+# Splits: recordings, their labels and folds, and the notes
 
 SPLIT = ("train/a/1.wav", "train/b/1.wav", "test/a/1.wav", "test/b/x/1.wav")
 
@@ -111,7 +111,7 @@ GROUPED = ("file,group", "data/0.wav,x", "data/1.wav,y")
 LABELLED = ("file_name,label,group", "data/0.wav,a,x", "data\\1.wav,b,y")
 LABEL = "file_name,label"
 BELOW = [row.replace("data/", "") for row in GROUPED]
-OWN = ("data/0.wav", "data/1.wav", "data/.2.wav")  # the last is no recording
+OWN = ("data/0.wav", "data/1.wav", "data/.2.wav")  # the last is hidden, not a recording
 
 
 def test_metadata_gives_labels_and_groups(tmp_path):
@@ -185,11 +185,11 @@ def test_another_encoding_is_not_guessed(tmp_path):
         read(tmp_path, "hungry/n\u00e9.wav")
 
 
-# Sounds, and what is said of them
+# Sounds, and cautions about them
 
 
 def fill(root, *labels, seeds=range(99)):
-    """Write one cry of a second a label: ``<label>/<number>.wav``."""
+    """Write one cry of 1 s for each given label: ``<label>/<number>.wav``."""
     for i, (label, seed) in enumerate(zip(labels, seeds, strict=False)):
         write(root / label / f"{i}.wav", cry(seed, 1.0))
     return root
@@ -243,7 +243,7 @@ def test_what_may_not_be_meant_is_pointed_out(tmp_path, labels, seeds, babies, s
         assert {item.group for item in data.clips.items} == {*babies}
 
 
-# A fit of six recordings to learn from, one of which is also one of the four to test
+# A fit with six training recordings, one of which repeats one of the four test recordings
 
 
 def fit(root, out, *more):
@@ -270,10 +270,10 @@ def test_a_fit_learns_from_one_part_and_tests_the_other(ward, tmp_path, capsys):
     assert record["metrics"]["recording"]["folds"] == 1
     assert record["metrics"]["recording"]["recordings"] == record["calibration"]["recordings"] == 4
     (kept,) = tmp_path.glob("folds/**/config.json")
-    assert json.loads(kept.read_text())["training"]["recordings"] == 5  # not the copy of test's
+    assert json.loads(kept.read_text())["training"]["recordings"] == 5  # no copy of a test one
     assert "6 recordings are learnt from, 4 are tested" in printed
     assert "1 recordings share a group or their sound with the test part" in printed
-    pd.testing.assert_frame_equal(predictions, fit(ward, tmp_path)[0])  # goes on from there
+    pd.testing.assert_frame_equal(predictions, fit(ward, tmp_path)[0])  # resumes
 
 
 def test_a_number_of_folds_cross_validates_over_everything(ward, tmp_path):

@@ -1,4 +1,4 @@
-"""``python -m train grid``: the cells, their order, and that each is a fit like any other."""
+"""Test ``python -m train grid``: its cells, their order, and that each equals a plain fit."""
 
 import shutil
 import signal
@@ -42,7 +42,7 @@ def results_of(out, system):
 
 @pytest.mark.parametrize("folds", [None, 3])
 def test_protocols_that_split_alike_are_found(folds):
-    """By folds of the corpus's authors, or where every group is one recording."""
+    """Use folds by the corpus's authors, or groups of one recording each."""
     items = [
         Item(Path(), "ab"[n % 2], f"{n}", f"{n}", f"{n // 2 if folds else n}", folds and n % 3)
         for n in range(12)
@@ -50,12 +50,12 @@ def test_protocols_that_split_alike_are_found(folds):
     assert alike(items, ("clip", "recording", "baby"), 3, (0, 1)) == {"baby": "recording"}
     apart = [replace(item, fold=None, group=f"{n // 2}") for n, item in enumerate(items)]
     assert alike(apart, ("recording", "baby"), 3, (0,)) == {}
-    assert alike(items[:2], ("recording", "baby"), 4, (0,)) == {}  # the fit says what is wrong
+    assert alike(items[:2], ("recording", "baby"), 4, (0,)) == {}  # the fit reports the error
 
 
 @pytest.mark.slow
 def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, monkeypatch):
-    """Each with as many threads as this one: sums in the same order."""
+    """Give each as many threads as this process, so that sums have the same order."""
     monkeypatch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
     assert grid(made_up_root, tmp_path, *MORE, "--jobs", "2") == 0
     for system in SYSTEMS:
@@ -63,13 +63,13 @@ def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, 
         assert contents(found)["predictions.csv"] == contents(alone)["predictions.csv"]
     one, other = (load_checkpoint(at)[1] for at in (tmp_path / "checkpoints").iterdir())
     assert one.training["seed"] == other.training["seed"] == 1  # the first
-    assert one.evaluation.seeds == other.evaluation.seeds == (0, 1)  # the numbers of all
+    assert one.evaluation.seeds == other.evaluation.seeds == (0, 1)  # measured over all seeds
     assert len(list(tmp_path.glob("folds/donateacry/baby/*/*"))) == 8
 
 
 def test_what_is_there_is_only_read(two_systems, made_up_root, monkeypatch, capsys):
     before = contents(two_systems)
-    monkeypatch.setattr("train.cli.grid.fit_in_process", None)  # would be called
+    monkeypatch.setattr("train.cli.grid.fit_in_process", None)  # would raise if called
     assert grid(made_up_root, two_systems, "--seeds", "0", "1") == 0
     said = capsys.readouterr().out
     for system, seed in product(SYSTEMS, (0, 1)):
@@ -85,7 +85,7 @@ def test_a_dry_run_lists_the_cells_and_touches_nothing(two_systems, made_up_root
     runs = shutil.copytree(two_systems, tmp_path / "runs")
     path = results_of(runs, SYSTEMS[0]) / "predictions.csv"
     table = pd.read_csv(path)
-    table[(table["seed"] == 1) | (table["fold"] == 1)].to_csv(path, index=False)  # as cut off
+    table[(table["seed"] == 1) | (table["fold"] == 1)].to_csv(path, index=False)  # interrupted
     assert grid(made_up_root, runs, "--seeds", "1", "0", "2", "--dry-run") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if ", seed " in line]
     states = ("done", "done", "1 of 2 folds", "done", "to do", "to do")
@@ -142,6 +142,6 @@ def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_pa
     assert parent.returncode == 130
     assert said.count("the same command goes on") == 1
     assert "Traceback" not in said
-    for system in SYSTEMS:  # their locks are free: the fits are gone
+    for system in SYSTEMS:  # free locks show that the fits have ended
         FileLock(tmp_path / "state" / f"results-donateacry-baby-{system}.lock").acquire(timeout=0)
     assert not list(tmp_path.rglob("*.part"))

@@ -1,4 +1,4 @@
-"""Six-class models against the labels of cuts, by fits that never saw their recordings."""
+"""Test the label check: models scored on cuts by fits that never saw their recordings."""
 
 import copy
 from dataclasses import replace
@@ -59,7 +59,7 @@ def student():
 
 @torch.no_grad()
 def at(layer, model, sound):
-    """What goes into a layer and what comes out while the model answers."""
+    """Return a layer's inputs and output during a forward pass of the model."""
     seen = []
     hook = layer.register_forward_hook(lambda _, given, told: seen.append((*given, told)))
     model(sound)
@@ -74,7 +74,7 @@ def item(name, label, group):
 @pytest.mark.parametrize("which", LEAVE_OUT)
 def test_no_fold_learns_from_a_recording_that_it_tests(monkeypatch, which):
     learnt, numbered = [], [*product(("awake", "hug"), range(10))]
-    # 0 and 1, 2 and 3, ... have one length, and so one group.
+    # 0 and 1, 2 and 3, ... have equal lengths, so they share a group.
     table = [item(f"{label}_{n}", label, f"{label}-{n // 2}") for label, n in numbered]
     clips = clips_of(table, [torch.zeros(26)] * 20, ("awake", "hug"), 16_000)
     cuts = [
@@ -106,7 +106,7 @@ def test_a_student_answers_as_the_other_classifier_does_with_its_features(studen
         model.scale.uniform_(0.5, 2.0)
     sound = torch.randn(4, 64, 200)
     _, standardised = at(student.classifier.features, student, sound)
-    features = standardised * own.scale + own.mean  # in the units of the sound
+    features = standardised * own.scale + own.mean  # in physical units
     with torch.no_grad():
         expected = other.answer((features - other.mean) / other.scale)
         found = student_with(student, other)(sound)
@@ -119,7 +119,7 @@ def test_calibration_knows_nothing_of_the_groups_that_are_tested():
     table = pd.DataFrame(rows, columns=["recording", "group", "fold", "seed", "label"])
     table["p_a"] = rng.uniform(0.01, 0.99, 200)
     table["p_b"] = 1 - table["p_a"]
-    wrong = table.copy()  # whatever these groups say
+    wrong = table.copy()  # other predictions for the held-out groups
     wrong.loc[wrong["group"].isin(away), ["p_a", "p_b"]] = [0.999, 0.001]
     found = calibration_without(CALIBRATION, table, labels, away)
     assert calibration_without(CALIBRATION, wrong, labels, away) == found
@@ -131,7 +131,7 @@ def test_sets_and_shares_are_counted():
     table = pd.DataFrame(rows, columns=["group", "label", "p_a", "p_b", "p_c"])
     found = describe(table, [("a",), ("c", "b"), ("a", "b")], LABELS)
     assert found["by_label"] == {"a": 0.5, "b": 1.0}
-    assert found["coverage"].value == pytest.approx((0.5 + 1.0) / 2)  # groups count alike
+    assert found["coverage"].value == pytest.approx((0.5 + 1.0) / 2)  # groups have equal weight
     assert found["size"].value == pytest.approx((1.5 + 2) / 2)
     assert found["answered"] == pytest.approx({"a": 2 / 3, "b": 0, "c": 1 / 3})
     too_often = {"a": 1.6 / 3 - 2 / 3, "b": 0.7 / 3 - 1 / 3, "c": 0.7 / 3}
@@ -162,7 +162,7 @@ def test_a_doubtful_cut_lies_between_its_neighbours(data_root):
 
 
 def pieces(head, labels, seed=0, per=2):
-    """Recordings of ``per`` pieces, those of a label moved its own way; others have none."""
+    """Build recordings of ``per`` pieces, embeddings shifted by label; None is unlabelled."""
     count, rng = len(labels) * per, torch.Generator().manual_seed(seed)
     embeddings = torch.randn(count, head.features.in_features, generator=rng)
     targets = torch.zeros(count, len(LABELS))
@@ -191,7 +191,7 @@ def test_labels_are_learnt_and_the_other_class_stays(student):
 
 
 def test_the_layer_is_ridge_logistic_regression(student):
-    """With an offset of nothing and no soft labels, scikit-learn finds the same probabilities."""
+    """Compare with scikit-learn, under a uniform offset and without soft labels."""
 
     class Even(torch.nn.Module):
         def log_probabilities(self, embeddings):
@@ -226,7 +226,7 @@ SMALL = {"channels": 8, "mfa_channels": 16, "bottleneck": 4, "embedding": 8, "sc
 
 
 def partner(labels=("c", "a"), **changes):
-    """An ECAPA-TDNN that knows some labels, in another order, on features that lie 1.5 lower."""
+    """Return an ECAPA-TDNN for some labels, in another order, on features shifted by -1.5."""
     lower = replace(WIDE_FRONT_END, centre=WIDE_FRONT_END.centre + 1.5)
     config = replace(CheckpointConfig(PARTNER, labels, lower, settings=SMALL), **changes)
     torch.manual_seed(3)

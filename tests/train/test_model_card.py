@@ -1,4 +1,4 @@
-"""The model card says what the config says, in a form that the Hub's own classes read back."""
+"""Test that the model card states the config's facts and parses with the Hub's own classes."""
 
 import ast
 from dataclasses import replace
@@ -27,12 +27,12 @@ def metadata(text):
 
 
 def row(value):
-    """As a table of the card has an estimate."""
+    """Format an estimate as a table row of the card."""
     return f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |"
 
 
 def shares(rows):
-    """As a table of the card has shares of labels, sounds or conditions."""
+    """Format shares of labels, sounds or conditions as table rows of the card."""
     return [f"| {name.replace('_', ' ')} | {share:.3f} |" for name, share in rows.items()]
 
 
@@ -94,7 +94,7 @@ def test_the_card_of_a_student_says_whom_it_imitates_and_how_far():
         parts.append(row(getattr(AGREEMENT, name)))
     assert [part for part in parts if part not in text] == []
     assert UNMEASURED not in text
-    assert "model-index" not in text  # no metric on labels was measured
+    assert "model-index" not in text  # no metric against labels was measured
 
 
 def test_the_card_of_a_detector_says_what_it_is_and_what_it_lets_pass():
@@ -130,7 +130,7 @@ def test_the_card_tells_of_exported_files_what_was_measured(tmp_path):
     measured, *others = export_checkpoint(DEFAULT, tmp_path)
     add_measurement(measured)
     facts = {entry.key: entry.value for entry in onnx.load(measured).metadata_props}
-    assert "labels" in facts  # what was there is still there
+    assert "labels" in facts  # earlier metadata is kept
     text = checkpoint_upload(tmp_path, "user/cry").files["README.md"].decode()
     times = {measured: f"{float(facts['milliseconds']):.1f} ms"}
     times |= dict.fromkeys(others, "not measured")

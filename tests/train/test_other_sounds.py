@@ -1,4 +1,4 @@
-"""Other sounds: what is listed, joined and fetched out of packages."""
+"""Test other sounds: how they are listed, joined and extracted from packages."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_files_of_one_voice_or_folder_are_items_of_one_group_and_fold(tmp_path):
     touch(*(root / name for name in (*FILES, *CRIES, "klettres-data/copyright")))
     corpus = other_sounds.read(tmp_path)
     found = {(item.recording.partition("/")[0], item.group) for item in corpus.items}
-    assert found == set(FILES.values())  # and no cry, for those have another label
+    assert found == set(FILES.values())  # and no cry, which would need another label
     assert {item.label for item in corpus.items} == {"other"}
     assert all(0 <= item.fold < other_sounds.FOLDS for item in corpus.items)
     assert len({item.recording for item in corpus.items}) == len(corpus.items)
@@ -71,7 +71,7 @@ def test_one_damaged_or_silent_file_takes_no_other_with_it(tmp_path):
     assert heard.sample_rate == RATE
     least, most = (0.5 + SECONDS + 2 * pause for pause in other_sounds.PAUSES)
     assert least <= heard.duration <= most
-    for part in (heard.waveform[: RATE // 2], heard.waveform[RATE * 2 :]):  # both at one peak
+    for part in (heard.waveform[: RATE // 2], heard.waveform[RATE * 2 :]):  # both at equal peak
         assert float(part.abs().max()) == pytest.approx(1, abs=0.01)
     with pytest.raises(audio.AudioError, match="None of these"):
         other_sounds.join([damaged, silent], 0)

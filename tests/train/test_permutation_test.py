@@ -1,4 +1,4 @@
-"""Labels that are permuted among groups, and what each protocol still gives then."""
+"""Test label permutation among groups, and the scores of each protocol under it."""
 
 import json
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ from train.studies.permutation_test import chance, scores
 
 
 def synthetic(sizes, pieces=1, labels=None):
-    """Groups of so many recordings without sound; labels by group, or of "abc" at random."""
+    """Build groups of these sizes without sound; labels are given by group or random "abc"."""
     draw, items = np.random.default_rng(0), []
     for group, size in enumerate(sizes):
         for number in range(size):
@@ -57,11 +57,11 @@ def test_every_group_gets_the_labels_of_one_that_is_as_large():
         after = of_groups(one)
         assert Counter(after.values()) == Counter(before.values())
         assert all(len(after[group]) == len(labels) for group, labels in before.items())
-        assert after["9"] == before["9"]  # none other has five
+        assert after["9"] == before["9"]  # the only group of five
         same = [replace(i, label=j.label) for i, j in zip(one.items, clips.items, strict=True)]
         assert same == list(clips.items)
         assert ["abc"[k] for k in one.labels] == [item.label for item in one.items]
-        assert len({(i.recording, i.label) for i in one.items}) == 22  # one a recording
+        assert len({(i.recording, i.label) for i in one.items}) == 22  # one per recording
     assert len({tuple(item.label for item in one.items) for one in permuted}) > 20
     assert len({tuple(i.label for i in one.items if i.group == "9") for one in permuted}) > 1
     assert permute_labels(clips, "abc", 3).items == permuted[3].items
@@ -70,7 +70,7 @@ def test_every_group_gets_the_labels_of_one_that_is_as_large():
 def test_each_group_is_as_likely_to_give_its_labels():
     pairs = synthetic((2,) * 4, labels="wxyz")
     donors = Counter(permute_labels(pairs, "wxyz", s).items[0].label for s in range(400))
-    assert all(70 < donors[label] < 130 for label in "wxyz")  # 100 expected, deviation 9
+    assert all(70 < donors[label] < 130 for label in "wxyz")  # expected 100, standard deviation 9
 
 
 @pytest.mark.parametrize("protocol", ["clip", "recording"])
@@ -94,7 +94,7 @@ def test_scores_are_those_of_scikit_learn(protocol):
 
 @pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
 def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
-    """Of recordings that sound like nothing, or (planted) like their label."""
+    """Test features of pure noise, or (planted) ones that depend on the label."""
     units, front_end = synthetic((1, 2) * 30), FrontEnd(BEST.front_end)
     rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
     rows[:, 0] += 3 * units.labels.numpy() * planted
@@ -102,7 +102,7 @@ def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
     found = chance(units, "x", "abc", front_end, "baby", 3, 20)
     assert all(least <= one.p <= most for one in found.scores.values())
     assert found.scores["accuracy"].mean < 0.55
-    assert not planted or found.scores["accuracy"].p == 1 / 21  # the true labels count as one
+    assert not planted or found.scores["accuracy"].p == 1 / 21  # the true order counts as one
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
@@ -129,7 +129,7 @@ def test_a_system_is_fitted_to_permuted_labels(made_up_root, tmp_path, clips):
     assert told == permuted != {item.recording: item.label for item in clips.items}
     record = json.loads((cell.results_folder / "run.json").read_text())
     assert record["configuration"]["permuted_labels"] == 4
-    assert record["calibration"] is None  # the other pieces were heard
+    assert record["calibration"] is None  # other pieces of a recording are in the training part
     assert not (tmp_path / "checkpoints").exists()
     _, config = load_checkpoint(cell.saved[0][2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))

@@ -1,4 +1,4 @@
-"""What the study of personal models simulates, reads and reports."""
+"""Test what the study of personal models simulates, reads and reports."""
 
 import json
 from itertools import combinations
@@ -58,7 +58,7 @@ def test_uploads_that_were_sent_twice_count_once(tmp_path):
     uploads = (
         f"donateacry/hungry/{app.lower()}-1430742197-1.0-m-04-hu.wav",
         f"donateacry_ios/{app}-1430742197-1.0-m-04-hu.flac",
-        f"donateacry_ios/{app}-1430742999-1.0-m-04-dk.flac",  # whose reason is not known
+        f"donateacry_ios/{app}-1430742999-1.0-m-04-dk.flac",  # of unknown reason
         f"donateacry_android/{app}-1430742198123-1.0-m-04-ti.3gp",
     )
     touch(*(tmp_path / upload for upload in uploads))

@@ -1,4 +1,4 @@
-"""Pruning: what is left computes what the full model does without the channels that went."""
+"""Test pruned models against the full model with the pruned channels set to zero."""
 
 import json
 import re
@@ -35,20 +35,20 @@ SETTINGS = {
 
 
 def random_model(**settings):
-    """A model in eval mode in which nothing is as BatchNorm begins."""
+    """Return a model in eval mode without any of BatchNorm's initial values."""
     torch.manual_seed(0)
     model = build_model("improved-ecapa-tdnn", 5, 20, channels=32, **settings)
     with torch.no_grad():
         for tensor in model.state_dict().values():
-            if tensor.dim() == 1:  # of others its start is random
+            if tensor.dim() == 1:  # other tensors are initialised at random
                 tensor += 0.2 * torch.rand(tensor.shape)
     return model.eval()
 
 
 def silence(model, kept):
-    """Let every module of a full model give zero where a channel goes, by hooks on what it gives.
+    """Zero the pruned channels in the output of every module of a full model, by hooks.
 
-    Which module gives which channels stands here once more, by its name alone.
+    Restates which module outputs which channels, by the module's name alone.
     """
 
     def mask(channels, module, _given, found):
@@ -115,7 +115,7 @@ def test_where_nothing_can_be_pruned_is_said():
 
 
 def test_channels_without_effect_go_first(clips, accelerator):
-    """By the loss on real batches: an even share of each head, in every layer at once."""
+    """Rank channels by the loss on real batches, in all layers at once, equally for each head."""
     torch.manual_seed(0)
     model = build_model("improved-ecapa-tdnn", 5, BEST.front_end.num_bands, channels=32)
     useless = torch.tensor([0, 1, 2, 4, 9, 10, 12, 14, 16, 18, 20, 22, 25, 27, 29, 31])
@@ -136,7 +136,7 @@ def test_channels_without_effect_go_first(clips, accelerator):
 
 @pytest.fixture(scope="module")
 def out(made_up_root, tmp_path_factory):
-    """Two folds of a system of 16 channels, and what was measured of them without half of these."""
+    """Fit two folds of a system of 16 channels, and measure them pruned to half of these."""
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package)
     out = tmp_path_factory.mktemp("pruning")
@@ -214,12 +214,12 @@ def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
     config = read_config(tmp_path)
     assert (config.settings["channels"], config.calibration) == (8, None)
     full = read_config(next((out / "checkpoints").iterdir())).evaluation
-    assert not full.better_than_chance  # after an epoch: what is left must not name a label either
+    assert not full.better_than_chance  # after one epoch: the pruned model must not name one either
     assert config.evaluation == full
     clip = examples / "synthetic_rhythmic.wav"
     exported = CryClassifier.from_pretrained(tmp_path, backend="onnx").predict(clip)
     expected = CryClassifier.from_pretrained(tmp_path).predict(clip).probabilities
-    assert exported.probabilities == pytest.approx(expected, abs=0.1)  # in int8
+    assert exported.probabilities == pytest.approx(expected, abs=0.1)  # int8 rounds
     assert not (tmp_path / "fine-tuning").exists()
 
 

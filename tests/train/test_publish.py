@@ -1,4 +1,4 @@
-"""``python -m train publish`` on a Hub of our own: what arrives, what is refused, what fails."""
+"""Test ``python -m train publish`` on a local fake Hub: uploads, refusals and failures."""
 
 import shlex
 import shutil
@@ -41,14 +41,14 @@ def publish_space(publish):
 
 
 def refused(done, *words):
-    """Status 2 and one sentence with these words."""
+    """Assert status 2 and one sentence; return whether it has these words."""
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1, done.err
     return all(word in done.err for word in words)
 
 
 def complete(hub, done):
-    """Whether exactly the checkpoint and its card are there, in one commit after the first."""
+    """Assert that exactly the checkpoint and its card are there, in one commit after the first."""
     assert done.status == 0, done.err
     repository = hub.repositories["models/user/cry"]
     files = repository.files()
@@ -71,7 +71,7 @@ def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
     assert local == remote
     assert len(set(local.values())) == 6
     assert complete(hub, publish("--private"))
-    assert hub.count("PUT") == 1  # what is there is not sent again
+    assert hub.count("PUT") == 1  # existing files are not sent again
 
 
 def test_a_dry_run_shows_files_and_card_and_asks_nothing(hub, publish):
@@ -121,7 +121,7 @@ def test_what_the_repository_ignores_is_missed(hub, publish):
     assert refused(publish(), f"user/cry lacks {WEIGHTS}", ".gitignore")
 
 
-# A Hub that fails, is busy, or is none
+# A Hub that fails or is busy, and servers that are no Hub
 
 BUSY = Answer(409, {"error": "another conflicting operation is in progress"})
 LATER = Answer(429, {"error": "slow down"}, Retry_After="1")
@@ -200,7 +200,7 @@ def header_and_rest(readme):
     [
         ("user/cry", "user/cry config.json,model.safetensors"),
         (f"user/cry@{'0f' * 20}", f"user/cry config.json,model.safetensors {'0f' * 20}"),
-        ("user/cry@v1", None),  # the Hub takes no tag for that
+        ("user/cry@v1", None),  # the Hub does not accept a tag here
         (None, None),
     ],
 )
@@ -263,7 +263,7 @@ def test_again_changes_nothing_and_a_new_version_takes_old_files_away(hub, publi
     publish_space("--model", "user/cry")
     repository = hub.repositories["spaces/user/page"]
     assert len(repository.commits) == 2
-    assert hub.count("POST /api/spaces/user/page/variables") == 1  # each one restarts the Space
+    assert hub.count("POST /api/spaces/user/page/variables") == 1  # each change restarts the Space
     repository.commits[-1].update({"cry_model/old.py": b"", "notes.md": b"", "app.py": b"old"})
     assert publish_space().status == 0
     assert repository.files() == {".gitattributes": b"", "notes.md": b"", **contents()}
@@ -275,7 +275,7 @@ TO = ("--publish", "user/cry")
 
 @pytest.fixture
 def fit(everything, hub, made_up_root, tmp_path):
-    """Runs the command where the Hub is ours."""
+    """Return a function that runs the command ``fit`` against the fake Hub."""
 
     def run(*more, token=WRITER, system=SYSTEM):
         words = small_fit.words(made_up_root, tmp_path, *more, system=system)
@@ -308,7 +308,7 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, tmp_path):
         ((*TO, "--outer-fold", "0"), {}, "leave out --no-checkpoint"),
         (TO, {"system": f"{SYSTEM} resnet18"}, "sends one system"),
         (TO, {"token": READER}, "only read"),
-        ((*TO, "--private"), {}, "settings"),  # what is there is public
+        ((*TO, "--private"), {}, "settings"),  # the existing repository is public
     ],
 )
 def test_what_will_not_do_is_found_before_the_fit(hub, fit, tmp_path, more, how, said):

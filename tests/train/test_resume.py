@@ -1,4 +1,4 @@
-"""A fit that was killed, stopped, or met a full disk goes on, to the same weights bit for bit."""
+"""Test that a fit resumes bit for bit after a kill, an interrupt or a full disk."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from train.fit.state import TrainingState
 
 
 def outcome(out):
-    """What a run leaves, by name."""
+    """Return name -> bytes of a run's predictions and weights."""
     folders, names = (out / RESULTS, out / CHECKPOINT), ("predictions.csv", "model.safetensors")
     return {p.name: p.read_bytes() for f in folders for p in f.iterdir() if p.name in names}
 
@@ -35,7 +35,7 @@ def test_killed_in_any_write_it_ends_with_the_same_weights(made_up_root, tmp_pat
     python("-m", "tests.train.killed_fit", made_up_root, killed, OMP_NUM_THREADS=threads)
     assert len(outcome(whole)) == 2
     assert outcome(killed) == outcome(whole)
-    assert not list(killed.rglob("*.pt"))  # what is done needs no state
+    assert not list(killed.rglob("*.pt"))  # a finished fit keeps no state
 
 
 @pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.0, "weight_decay": 0.0}])
@@ -77,7 +77,7 @@ def test_a_state_of_other_settings_or_threads_or_a_damaged_one_is_refused(tmp_pa
 def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     copied_fit, made_up_root, capsys
 ):
-    """They add up in another order."""
+    """Change the number of threads, which changes the order of sums."""
     folder = copied_fit / RESULTS
     table, record = pd.read_csv(folder / "predictions.csv"), read_record(folder / "run.json")
     table[table["fold"] == 0].to_csv(folder / "predictions.csv", index=False)
@@ -90,10 +90,10 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     assert main(words) == 0
     assert there in capsys.readouterr().err
     assert read_record(folder / "run.json")["environment"]["threads"] == here
-    assert main([*words, "--deterministic"]) == 0  # nothing is left to do
+    assert main([*words, "--deterministic"]) == 0  # nothing remains to be fitted
 
 
-# Trouble: one sentence, and nothing is lost
+# Disk errors: one sentence, and no partial files
 
 
 @pytest.mark.parametrize(

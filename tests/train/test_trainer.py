@@ -1,4 +1,4 @@
-"""The loop on synthetic audio: it learns, repeats itself, stops in time, or says why it cannot."""
+"""Test the training loop on synthetic audio: learning, sampling, early stopping, errors."""
 
 import copy
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_what_is_no_number_ends_the_fit_and_the_state_before_stays(
     before = state.path.read_bytes()
     if ruined == "loss":
         monkeypatch.setattr(trainer, "schedule", lambda *_: float("inf"))
-    else:  # after the last loss of the epoch was measured
+    else:  # after the epoch's last loss is computed
         monkeypatch.setattr(Ema, "update", lambda ema: ema.source.stem[0].bias.data.fill_(nan))
     preset = replace(QUICK, epochs=2, batch=8 if ruined == "loss" else 30)
     with pytest.raises(TrainingError, match="not a number after epoch 2"):
@@ -98,7 +98,7 @@ def test_the_average_is_that_of_torch_whose_decay_rises():
         torch.testing.assert_close(a, b)
 
 
-# Early stopping looks at held-back recordings of the training part, and never at a test fold
+# Early stopping uses validation recordings of the training part, and never a test fold
 
 
 def test_the_score_is_that_of_scikit_learn(clips, monkeypatch):
@@ -115,7 +115,7 @@ def test_the_score_is_that_of_scikit_learn(clips, monkeypatch):
 def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
     held = clips.subset(range(0, 30, 6))
     data = TrainingData(clips.subset([i for i in range(30) if i % 6]), 5, held)
-    # Such steps do nothing but harm.
+    # Steps this large only increase the loss.
     preset = replace(WATCHED, epochs=12, learning_rate=0.5, ema_decay=0.0, schedule="constant")
     model, epochs = fitted(preset, channels=16, data=data)
     losses = [epoch[LOSS] for epoch in epochs]
@@ -127,7 +127,7 @@ def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitte
 def test_what_is_learnt_and_watched_is_of_the_training_part_alone(
     clips, accelerator, tmp_path, monkeypatch
 ):
-    """Also of what has no label, a third of all: it is learnt, not watched or tested."""
+    """Include a third without labels, which is learnt from but not used to validate or test."""
     items, labels = list(clips.items), clips.labels.clone()
     items[::3], labels[::3] = (replace(item, label=None) for item in items[::3]), -1
     clips = replace(clips, items=tuple(items), labels=labels)
@@ -151,7 +151,7 @@ def test_what_is_learnt_and_watched_is_of_the_training_part_alone(
         assert None not in {item.label for item in given.validation.items}
 
 
-# Weights in 16 bits: only where no answer changes noticeably, and measured, not assumed
+# Weights in 16 bits: only where the measured change of every probability is negligible
 
 
 def test_the_change_of_16_bits_is_that_of_what_is_loaded_again(clips, tmp_path):

@@ -1,6 +1,6 @@
-"""Writes the gradients of one global batch, BatchNorm in eval mode: ``ROOT OUT``.
+"""Write the gradients of one global batch, with BatchNorm in eval mode: ``ROOT OUT``.
 
-Alone or under a launcher with any number of processes; process 0 writes.
+Runs alone or under a launcher with any number of processes; process 0 writes.
 """
 
 import sys
@@ -27,7 +27,7 @@ if __name__ == "__main__":
     dataset = DeviceDataset(
         load_clips(public.read_donateacry(Path(root)), front_end), 5, 1.0, accelerator.device
     )
-    # 9 pieces: no two processes can have equal parts of it.
+    # 9 pieces, which two processes cannot share equally.
     preset, rng = replace(BEST, batch=9), EpochRng(0, 0, accelerator.device)
     loss = step_loss(model, front_end, dataset, None, preset, rng, accelerator)
     accelerator.backward(loss)
