@@ -120,7 +120,7 @@ def test_each_fold_gets_the_temperature_of_the_groups_that_are_not_in_it(count):
     for rows, others in parts:
         outside = [i for i in range(150) if groups[i] not in set(groups[rows])]
         assert outside == np.flatnonzero(others).tolist()
-        weights = [1 / np.sum(groups[outside] == groups[i]) for i in outside]  # each group alike
+        weights = [1 / np.sum(groups[outside] == groups[i]) for i in outside]  # equal for groups
         expected = by_scipy(p[outside], labels[outside], weights)
         assert found[rows] == pytest.approx(expected, rel=1e-3)
 

@@ -91,7 +91,7 @@ def synthetic():
 
 
 def by_hand(table, promised, targets_of):
-    """Spell out cross-conformal prediction: each set's size and coverage, and the fit to all rows."""
+    """Spell out cross-conformal prediction: size and coverage of each set, and the final fit."""
     rows = table.groupby(["seed", "recording", "group", "fold", "label"])[P].mean().reset_index()
 
     def settled(part):

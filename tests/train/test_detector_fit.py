@@ -48,7 +48,7 @@ def noise(seconds, seed):
 
 
 def make_clips(*recordings, folds=1):
-    """Build clips and tags from (kind, label, waveform, teacher scores by window or one for all)."""
+    """Build clips and tags from (kind, label, waveform, teacher score by window or for all)."""
     items, waves, tags = [], [], []
     for number, (kind, label, wave, heard) in enumerate(recordings):
         name = f"{kind}/{number}"

@@ -106,7 +106,7 @@ def test_a_student_answers_as_the_other_classifier_does_with_its_features(studen
         model.scale.uniform_(0.5, 2.0)
     sound = torch.randn(4, 64, 200)
     _, standardised = at(student.classifier.features, student, sound)
-    features = standardised * own.scale + own.mean  # in physical units
+    features = standardised * own.scale + own.mean  # before standardisation
     with torch.no_grad():
         expected = other.answer((features - other.mean) / other.scale)
         found = student_with(student, other)(sound)

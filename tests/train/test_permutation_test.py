@@ -102,7 +102,7 @@ def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
     found = chance(units, "x", "abc", front_end, "baby", 3, 20)
     assert all(least <= one.p <= most for one in found.scores.values())
     assert found.scores["accuracy"].mean < 0.55
-    assert not planted or found.scores["accuracy"].p == 1 / 21  # the true order counts as one
+    assert not planted or found.scores["accuracy"].p == 1 / 21  # true labels count as one draw
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
