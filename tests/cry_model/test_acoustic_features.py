@@ -35,7 +35,7 @@ def by_librosa(wave):
 
 
 @pytest.mark.parametrize("name", ["noise", "pause", "cry"])
-def test_every_frame_is_as_librosa_computes_it(examples, name):
+def test_features_match_librosa_in_every_frame(examples, name):
     wave = noise(3)
     if name == "pause":
         wave[RATE : 2 * RATE] = 0
@@ -53,7 +53,7 @@ def test_every_frame_is_as_librosa_computes_it(examples, name):
 
 
 @pytest.mark.parametrize("name", AUTHENTIC)
-def test_means_are_the_tables(data_root, name):
+def test_mean_features_match_the_challenge_tables(data_root, name):
     folder = data_root / "challenge6"
     table = "train" if name == "sleepy_0.wav" else "test"
     rows = pd.read_csv(folder / f"{table}_features.csv", index_col="filename")
@@ -67,7 +67,7 @@ def test_means_are_the_tables(data_root, name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("seconds", [0.5, 0.777, 15])
-def test_items_of_any_level_and_length_are_finite_and_do_not_depend_on_each_other(seconds):
+def test_features_are_finite_and_independent_of_the_batch(seconds):
     levels = (0.0, 1e-12, 1e-4, 0.1, 100.0)
     waves = [noise(seconds, level, seed=number) for number, level in enumerate(levels)]
     batch = AcousticFeatures()(torch.from_numpy(np.stack(waves))).numpy()
@@ -78,7 +78,7 @@ def test_items_of_any_level_and_length_are_finite_and_do_not_depend_on_each_othe
 
 
 @pytest.mark.filterwarnings("ignore:Trying to estimate tuning")
-def test_a_tone_below_the_band_of_peaks_is_in_tune():
+def test_chroma_matches_librosa_without_peaks_to_tune_by():
     wave = (0.1 * np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE)).astype(np.float32)
     np.testing.assert_allclose(features(wave)[0], by_librosa(wave)[0], atol=1e-4)
 
@@ -88,7 +88,7 @@ def front_end():
     return AcousticFrontEnd(AcousticConfig())
 
 
-def test_recordings_without_dc_stay_as_they_are(front_end, data_root):
+def test_recordings_without_dc_are_unchanged(front_end, data_root):
     silent_ends = audio.load(np.pad(noise(1, rate=16_000), 8000), 16_000)
     for recording in (silent_ends, audio.load(data_root / "challenge6" / AUTHENTIC[0])):
         given = resample(recording.waveform, recording.sample_rate, 16_000, 256, 0.985)
@@ -98,7 +98,7 @@ def test_recordings_without_dc_stay_as_they_are(front_end, data_root):
 
 
 @pytest.mark.parametrize(("name", "offset"), [(AUTHENTIC[0], 0.002), (AUTHENTIC[3], -0.03)])
-def test_dc_is_not_heard(front_end, data_root, name, offset):
+def test_dc_does_not_change_features(front_end, data_root, name, offset):
     """Compare the features with and without an offset, at the level of a faint cry, RMS 0.0185."""
     recording = audio.load(data_root / "challenge6" / name)
     wave = recording.waveform[: 5 * recording.sample_rate]

@@ -51,7 +51,7 @@ def test_voice_codecs_are_read():
         ((1, -1, 0.5, -0.5, 0.2, -0.2), 1), ((1, -0.4), 0.3), ((1, 1, 1, 0, 1, 1), 5 / 6),
     ],
 )  # fmt: skip
-def test_channels_that_cancel_each_other(ending, gains, expected):
+def test_mixdown_takes_the_loudest_channel_if_channels_cancel(ending, gains, expected):
     wave = tone(48_000)[:, :1] * np.linspace(0.1, 1, 48_000, dtype=np.float32)[:, None]
     samples = wave * np.array(gains, np.float32)
     waveform = audio.load(encode(samples, 48_000, ending)).waveform.numpy()
@@ -61,7 +61,7 @@ def test_channels_that_cancel_each_other(ending, gains, expected):
     np.testing.assert_array_equal(audio.load(samples.T, 48_000).waveform.numpy(), again)
 
 
-def test_channels_that_cancel_are_judged_over_the_whole_file_and_without_an_offset():
+def test_cancellation_is_judged_over_the_whole_file_without_dc():
     """Use opposite channels, in phase only for a short while, as during a bang in the room."""
     samples = tone(seconds=60) * np.array([1, -1], np.float32)
     samples[-1_000:, 1] *= -1
@@ -71,7 +71,7 @@ def test_channels_that_cancel_are_judged_over_the_whole_file_and_without_an_offs
 
 
 @pytest.mark.parametrize("ending", ["m4a", "webm", "flac", "mp3"])
-def test_sound_starts_where_it_started_as_the_mean_of_the_channels(ending):
+def test_codecs_keep_the_onset_and_channels_are_averaged(ending):
     samples = tone(48_000, 2, channels=2)
     samples[:, 1] = samples[:48_000] = 0
     waveform = audio.load(encode(samples, 48_000, ending)).waveform.numpy()
@@ -88,7 +88,7 @@ def test_float_files_keep_a_level_above_full_scale():
 
 
 @pytest.mark.parametrize("ending", ["wav", "m4a", "mp3"])
-def test_a_file_is_read_from_its_start_whatever_its_name_or_source(tmp_path, ending):
+def test_files_are_read_from_the_start_whatever_their_name_or_source(tmp_path, ending):
     data, path = encode(tone(44_100), 44_100, ending), tmp_path / "crié à 3 h.webm"
     path.write_bytes(data)
     with path.open("rb") as file:
@@ -99,7 +99,7 @@ def test_a_file_is_read_from_its_start_whatever_its_name_or_source(tmp_path, end
         assert not file.closed
 
 
-def test_tags_in_an_unknown_encoding():
+def test_tags_in_an_unknown_encoding_are_ignored():
     data = with_pyav(tone(44_100), 44_100, "m4a")
     assert files.TITLE in data
     assert_is_tone(audio.load(data.replace(files.TITLE, b"\xe9\xff\xfe\xe8")), 44_100)
@@ -109,7 +109,7 @@ INTEGERS = [*(f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)), "
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, "float16", "float64", "longdouble", ">f4"])
-def test_any_real_type_fills_minus_one_to_one(dtype):
+def test_any_real_dtype_is_scaled_to_plus_minus_one(dtype):
     kind, full, middle = np.dtype(dtype), 1.0, 0.0
     if kind.kind in "iu":
         full = 2.0 ** (8 * kind.itemsize - 1)
@@ -125,7 +125,7 @@ def test_any_real_type_fills_minus_one_to_one(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int16])
-def test_tensors_of_other_types_and_with_a_gradient(dtype):
+def test_tensors_of_any_dtype_are_converted_and_detached(dtype):
     samples = torch.from_numpy(tone(peak=3.0)[:, 0] * 10_000).to(dtype)
     if dtype.is_floating_point:
         samples.requires_grad_()
@@ -135,7 +135,7 @@ def test_tensors_of_other_types_and_with_a_gradient(dtype):
     assert not waveform.requires_grad
 
 
-def test_the_result_shares_no_memory():
+def test_result_shares_no_memory_with_the_input():
     samples = tone()[:, 0]
     recording = audio.load(torch.from_numpy(samples), RATE)
     again = audio.load(recording, 44_100)  # a Recording's own rate takes precedence
@@ -146,7 +146,7 @@ def test_the_result_shares_no_memory():
 
 
 @pytest.mark.parametrize(("name", "detector"), [("six-class", True), ("six-class-features", False)])
-def test_the_loudest_samples_are_answered(name, detector):
+def test_the_loudest_accepted_samples_get_an_answer(name, detector):
     """Predict the loudest samples that are accepted: any finite ones must give an answer."""
     samples = tone()[:, 0] * np.float32(2**33)
     model = CryClassifier.from_pretrained(name, detector=detector)
@@ -157,5 +157,5 @@ def test_the_loudest_samples_are_answered(name, detector):
 
 @pytest.mark.parametrize(("rate", "seconds"), [(8_000, 0.5), (8_000, 600), (192_000, 0.5)])
 @pytest.mark.parametrize("make", [lambda samples, _: samples, with_soundfile])
-def test_limits_are_allowed(rate, seconds, make):
+def test_the_shortest_and_longest_durations_are_accepted(rate, seconds, make):
     assert audio.load(make(tone(rate, seconds), rate), rate).duration == seconds

@@ -108,7 +108,7 @@ BAD = {
         for name, make in sources.items()
     ],
 )
-def test_bad_inputs(folder, capfd, caplog, monkeypatch, error, make):
+def test_bad_input_is_refused_in_one_sentence(folder, capfd, caplog, monkeypatch, error, make):
     monkeypatch.chdir(folder)
     with pytest.raises(audio.AudioError) as caught:
         audio.load(make(folder), RATE)
@@ -124,7 +124,7 @@ NOT_A_RATE += [None, "16000", True, 1j, torch.tensor(RATE)]
 
 
 @pytest.mark.parametrize("rate", NOT_A_RATE, ids=lambda rate: str(rate)[:20])
-def test_bad_sample_rates(rate):
+def test_bad_sample_rates_are_refused(rate):
     for given in ((SOUND, rate), (audio.Recording(torch.from_numpy(SOUND), rate),)):
         with pytest.raises(audio.SampleRateError) as caught:
             audio.load(*given)
@@ -153,7 +153,7 @@ def spoilt(data):
         *((spoilt, ending, 3, 0.3) for ending in ("flac", "mp3", "m4a", "webm")),
     ],
 )
-def test_what_is_left_of_a_damaged_file_is_read(damage, ending, seconds, within):
+def test_intact_parts_of_damaged_files_are_read(damage, ending, seconds, within):
     samples = tone(48_000, 3)  # with noise, or codecs would compress it to a few bytes
     samples += 0.02 * np.random.default_rng(0).standard_normal(samples.shape, np.float32)
     recording = audio.load(damage(encode(samples, 48_000, ending)))
@@ -161,7 +161,7 @@ def test_what_is_left_of_a_damaged_file_is_read(damage, ending, seconds, within)
     assert files.loudest_frequency(recording.waveform.numpy(), 48_000) == pytest.approx(440, abs=2)
 
 
-def test_joined_files_of_two_rates():
+def test_concatenated_files_of_two_rates_are_read():
     recording = audio.load(b"".join(encode(tone(rate), rate, "mp3") for rate in (48_000, 44_100)))
     assert recording.duration == pytest.approx(2, abs=0.1)
     for second in recording.waveform.numpy()[: 2 * recording.sample_rate].reshape(2, -1):
@@ -184,7 +184,7 @@ def test_long_files_are_not_decoded_whole(monkeypatch, ending, most):
     assert sum(decoded) <= most * 48_000
 
 
-def test_fuzz(capfd, monkeypatch):
+def test_damaged_files_load_or_raise_an_audio_error(capfd, monkeypatch):
     """Load 250 damaged files: each loads or raises an AudioError, and nothing is printed."""
     printed = []  # what Python would write to stderr if pytest did not capture it
     monkeypatch.setattr(sys, "unraisablehook", printed.append)

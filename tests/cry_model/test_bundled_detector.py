@@ -36,7 +36,7 @@ def esc10(detector, data_root):
     return found
 
 
-def test_cries_are_cries_and_nine_other_classes_and_our_chime_are_none(esc10, detector, examples):
+def test_cries_are_detected_and_other_sounds_are_not(esc10, detector, examples):
     share = {name: np.mean([t.is_cry for _, t in found]) for name, found in esc10.items()}
     assert len(share) == 10
     assert share.pop("baby_cry") >= 0.9
@@ -46,7 +46,7 @@ def test_cries_are_cries_and_nine_other_classes_and_our_chime_are_none(esc10, de
 
 
 @pytest.mark.parametrize("corpus", ["challenge6", "challenge6_cuts"])
-def test_cries_of_a_corpus_that_it_never_heard_are_cries(detector, data_root, corpus):
+def test_cries_of_unseen_corpora_are_detected(detector, data_root, corpus):
     files = sorted(p for p in (data_root / corpus).rglob("*") if p.suffix in (".wav", ".flac"))
     heard = [detector.scan(audio.load(f)).is_cry for f in files[:: max(1, len(files) // 25)]]
     assert len(heard) >= 5
@@ -54,7 +54,7 @@ def test_cries_of_a_corpus_that_it_never_heard_are_cries(detector, data_root, co
 
 
 @pytest.mark.parametrize(("rate", "decibels"), [(8000, 12), (44_100, -12), (48_000, 12)])
-def test_rate_and_level_do_not_matter(esc10, detector, rate, decibels):
+def test_scores_hardly_depend_on_rate_and_level(esc10, detector, rate, decibels):
     apart, same = [], []
     for recording, track in (pair for found in esc10.values() for pair in found[::6]):
         other = resampled(recording, rate)
@@ -67,7 +67,7 @@ def test_rate_and_level_do_not_matter(esc10, detector, rate, decibels):
 
 
 @pytest.mark.parametrize("hertz", [50, 120])
-def test_hum_of_the_mains_hides_no_cry_and_is_none(esc10, detector, hertz):
+def test_mains_hum_neither_hides_a_cry_nor_is_one(esc10, detector, hertz):
     def hum(peak, samples, rate):
         return peak * torch.sin(2 * torch.pi * hertz / rate * torch.arange(samples))
 
@@ -85,7 +85,7 @@ def test_hum_of_the_mains_hides_no_cry_and_is_none(esc10, detector, hertz):
         assert not detector.scan(Recording(hum(peak, 64_000, 16_000) + hiss, 16_000)).is_cry
 
 
-def test_a_cry_amid_near_silence_is_found_with_its_beginning_and_end(esc10, detector):
+def test_onset_and_end_of_a_cry_in_near_silence_are_found(esc10, detector):
     rng, starts, ends, missed = np.random.default_rng(0), [], [], 0
     for recording, track in esc10["baby_cry"]:
         if not track.is_cry or track.spans[0].seconds < 3.5:
@@ -106,7 +106,7 @@ def test_a_cry_amid_near_silence_is_found_with_its_beginning_and_end(esc10, dete
         assert np.quantile(np.abs(errors), 0.9) < 2
 
 
-def test_its_record_is_that_of_the_results(detector):
+def test_record_matches_the_committed_results(detector):
     measured = json.loads((RESULTS / "run.json").read_text(encoding="utf-8"))["detector"]
     record = detector.config.detector
     assert record.threshold == measured["threshold"]

@@ -42,14 +42,14 @@ def prediction():
 
 
 @pytest.mark.parametrize("temperature", [0.25, 3.0])
-def test_tempering_is_a_softmax_of_divided_logarithms(temperature):
+def test_temperature_scaling_divides_log_probabilities(temperature):
     rows = np.random.default_rng(0).dirichlet([1, 1, 1, 1], 20)
     expected = softmax(np.log(rows) / temperature, axis=1)
     np.testing.assert_allclose(apply_temperature(rows, temperature), expected, atol=1e-5)
     assert apply_temperature(np.array([1.0, 0, 0]), 0.05).tolist() == pytest.approx([1, 0, 0])
 
 
-def test_the_answer_of_a_recording_is_tempered_and_so_is_each_piece():
+def test_temperature_applies_to_recording_and_pieces():
     before, after = (classifier(c).predict(noise(12), 16000) for c in (None, MADE_UP))
     assert len(after.pieces) > 1
     for old, new in ((before, after), *zip(before.pieces, after.pieces, strict=True)):
@@ -60,7 +60,7 @@ def test_the_answer_of_a_recording_is_tempered_and_so_is_each_piece():
 
 
 @pytest.mark.parametrize("count", range(4))
-def test_the_set_holds_what_is_probable_enough_the_most_probable_first(prediction, count):
+def test_prediction_set_is_thresholded_and_ordered_by_probability(prediction, count):
     probabilities = prediction.probabilities
     ranked = sorted(LABELS, key=lambda label: -probabilities[label])
     values = [1.0, *(probabilities[label] for label in ranked), 0.0]
@@ -85,7 +85,7 @@ AT_CHANCE = replace(EVALUATION, metrics={"balanced_accuracy": Estimate(0.2, 0.1,
     ],
 )
 @pytest.mark.parametrize("score", [None, 0.9, 0.6, 0.1])
-def test_one_answer_is_told_with_its_reason(prediction, named, changes, why, score):
+def test_answer_has_the_right_kind_and_reason(prediction, named, changes, why, score):
     track = None if score is None else DetectionScores(0.5, (score,), 0.5, 0.8, maybe=0.5)
     labels = () if why else named
     if score == 0.1:
@@ -108,7 +108,7 @@ def by_scipy(probabilities, labels, weights):
 
 
 @pytest.mark.parametrize("count", [5, 1])  # a single fold is halved
-def test_each_fold_gets_the_temperature_of_the_groups_that_are_not_in_it(count):
+def test_temperature_of_a_fold_is_fitted_to_other_groups(count):
     rng = np.random.default_rng(4)
     labels, groups = rng.integers(3, size=150), rng.integers(40, size=150).astype(str)
     p = softmax(1.5 * np.eye(3)[labels] + rng.normal(0, 2, (150, 3)), axis=1)
@@ -125,7 +125,7 @@ def test_each_fold_gets_the_temperature_of_the_groups_that_are_not_in_it(count):
         assert found[rows] == pytest.approx(expected, rel=1e-3)
 
 
-def test_without_other_groups_nothing_is_changed():
+def test_temperature_is_one_without_other_groups():
     p = np.array([[0.9, 0.1], [0.3, 0.7]])
     folds = [np.array([0]), np.array([1])]
     assert crossed_temperatures(p, np.eye(2), np.array(["a", "a"]), folds).tolist() == [1, 1]

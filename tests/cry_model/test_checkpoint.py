@@ -50,7 +50,7 @@ def refused(folder):
 
 
 @pytest.mark.parametrize("name", cry_model.list_models())
-def test_round_trip_is_exact_to_the_bit(tmp_path, name):
+def test_round_trip_is_bit_exact(tmp_path, name):
     model = config(name).build()
     for _ in range(2):  # saving again replaces the first checkpoint
         cry_model.save_checkpoint(tmp_path, model, config(name))
@@ -63,7 +63,7 @@ def test_round_trip_is_exact_to_the_bit(tmp_path, name):
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def test_what_could_not_be_loaded_again_does_not_replace_what_can(saved):
+def test_an_invalid_checkpoint_does_not_replace_a_valid_one(saved):
     folder, model = saved
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -108,13 +108,13 @@ BAD_WEIGHTS = {
 
 
 @pytest.mark.parametrize(("said", "damage"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
-def test_weights_that_are_damaged_of_another_or_no_numbers_are_refused(saved, said, damage):
+def test_invalid_weights_are_refused(saved, said, damage):
     file = saved[0] / WEIGHTS
     file.write_bytes(damage(file.read_bytes()))
     assert said in refused(saved[0])
 
 
-def test_loading_draws_no_random_numbers_and_keeps_nothing_of_the_file(saved):
+def test_loading_draws_no_random_numbers_and_copies_the_file(saved):
     state = torch.get_rng_state()
     loaded, _ = cry_model.load_checkpoint(saved[0])
     assert torch.equal(torch.get_rng_state(), state)
@@ -136,7 +136,7 @@ STAND_INS = {
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
 @pytest.mark.parametrize("stand_in", STAND_INS)
-def test_what_is_no_file_of_ours_is_refused_and_not_shown(saved, name, stand_in):
+def test_special_files_are_refused_without_showing_their_content(saved, name, stand_in):
     path = saved[0] / name
     path.unlink()
     STAND_INS[stand_in](path)
@@ -146,7 +146,7 @@ def test_what_is_no_file_of_ours_is_refused_and_not_shown(saved, name, stand_in)
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, monkeypatch):
+def test_unreadable_or_oversized_files_are_refused(saved, name, monkeypatch):
     opened = Path.open
 
     def closed(path, *args, **kwargs):
@@ -188,7 +188,7 @@ SEEDS = (  # invalid or harmful JSON in place of the seed 0
 @pytest.mark.parametrize(
     "wrong", [*EDITS, *TEXTS, *(f'"seed": {seed}' for seed in SEEDS)], ids=lambda x: str(x)[:20]
 )
-def test_a_config_with_anything_wrong_is_refused(saved, wrong):
+def test_an_invalid_config_is_refused(saved, wrong):
     file = saved[0] / CONFIG
     whole = file.read_text()
     if isinstance(wrong, dict):
@@ -203,13 +203,13 @@ def test_a_config_with_anything_wrong_is_refused(saved, wrong):
 @pytest.mark.parametrize(
     "answer", [{"side_effect": RuntimeError("a\nb." * 10**5)}, {"return_value": [0.5, math.nan]}]
 )
-def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(answer):
+def test_a_checkpoint_that_cannot_predict_is_refused(answer):
     with pytest.raises(CheckpointError, match=r"^The checkpoint loads but.*\.$") as refusal:
         try_out(Mock(**answer))
     assert len(str(refusal.value)) < 400
 
 
-def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
     path, done = tmp_path / "run.json", []
     sync, replace = os.fsync, Path.replace
 
@@ -231,7 +231,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("cut", [OSError(errno.ENOSPC, "No space"), KeyboardInterrupt()])
-def test_a_write_that_is_cut_leaves_the_old_file_alone(tmp_path, monkeypatch, cut):
+def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch, cut):
     def full(handle):
         raise cut
 
@@ -244,9 +244,7 @@ def test_a_write_that_is_cut_leaves_the_old_file_alone(tmp_path, monkeypatch, cu
 
 
 @pytest.mark.parametrize("name", ["six_class", "no/such-model@v1", "/no/such", "x" * 5000, "a\0b"])
-def test_a_name_that_leads_nowhere_is_one_sentence_and_asked_for_only_with_a_slash(
-    name, monkeypatch
-):
+def test_an_unknown_name_is_refused_and_only_looked_up_with_a_slash(name, monkeypatch):
     asked, download = [], huggingface_hub.hf_hub_download
     monkeypatch.setattr(
         huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append(a) or download(*a, **k)
@@ -264,7 +262,7 @@ def test_a_config_from_before_calibration_is_read():
     assert read == cry_model.load_checkpoint(DEFAULT_DETECTOR)[1]
 
 
-def test_a_number_that_is_none_is_null_wherever_it_stands():
+def test_non_finite_numbers_become_null_at_any_depth():
     record = {"a": math.nan, "b": [1, (math.inf, {"c": np.float64("nan")})], 0: [True, None, "ä"]}
     found = json.loads(to_json(record, None), parse_constant=pytest.fail)
     assert found == {"a": None, "b": [1, [None, {"c": None}]], "0": [True, None, "ä"]}

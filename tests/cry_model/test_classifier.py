@@ -46,7 +46,7 @@ def sweep(seconds, rate=16000):
     return 0.3 * np.sin(2 * np.pi * (500 * t + 30 * np.sin(3 * t)))  # 410 to 590 Hz
 
 
-def test_each_piece_is_answered_as_if_alone_and_the_whole_is_their_mean(fresh):
+def test_pieces_are_predicted_independently_and_averaged(fresh):
     wave = torch.from_numpy(sweep(23)).float()
     clip = fresh.front_end.prepare(Recording(wave, 16000))
     with torch.inference_mode():
@@ -81,7 +81,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("name", ROUTES)
-def test_a_clip_gets_one_answer_by_every_route_that_keeps_its_band(name, data_root):
+def test_rate_level_and_channels_do_not_change_the_answer(name, data_root):
     """Resample with SciPy, not our code: rate, level and channels must not change probabilities."""
     classifier, (pattern, rates) = CryClassifier.from_pretrained(name, detector=False), ROUTES[name]
     for path in sorted(data_root.glob(pattern))[::110]:
@@ -122,7 +122,7 @@ def test_threads_share_a_classifier(shipped, examples):
             assert answer.probabilities == pytest.approx(expected[number % len(paths)], abs=1e-6)
 
 
-def test_an_answer_that_is_no_number_and_silence_are_errors_that_leave_it_usable(fresh):
+def test_nan_and_silence_raise_and_leave_the_classifier_usable(fresh):
     broken = CryClassifier(copy.deepcopy(fresh.model), fresh.config)
     with torch.no_grad():
         next(broken.model.parameters()).fill_(math.nan)
@@ -144,7 +144,7 @@ def noise(seconds):
     return Recording(0.1 * wave, RATE)
 
 
-def test_without_a_cry_the_likeliest_minute_of_a_long_recording_is_heard():
+def test_the_likeliest_minute_is_classified_if_there_is_no_cry():
     values = tuple(0.3 if 200 <= s < 250 else 0.1 for s in np.arange(0, 600, 0.5))
     (span,) = parts(DetectionScores(0.5, values, 600.0, 0.5), 600.0)
     assert span.seconds == pytest.approx(LONGEST)
@@ -154,7 +154,7 @@ def test_without_a_cry_the_likeliest_minute_of_a_long_recording_is_heard():
 
 @pytest.mark.parametrize("where", [(0, 0.4), (4, 4.5), (9.7, 10), (2, 9)])
 @pytest.mark.parametrize("least", [0.5, 3.0, 10.0])
-def test_a_cry_is_heard_with_its_surroundings(where, least):
+def test_a_cry_is_widened_by_its_surroundings(where, least):
     span = Span(*where)
     wide = widened(span, least, 10.0)
     assert 0 <= wide.start <= span.start
@@ -162,7 +162,7 @@ def test_a_cry_is_heard_with_its_surroundings(where, least):
     assert least - 1e-9 <= wide.seconds <= max(span.seconds + 1, least + 1e-9)
 
 
-def test_what_is_heard_is_the_sound_of_that_place():
+def test_pieces_come_from_the_widened_span():
     sound = noise(20)
     ((_, found),) = pieces_of(FRONT_END, sound, (Span(8, 12),))
     alone = Recording(sound.waveform[round(7.5 * RATE) : round(12.5 * RATE)], RATE)
@@ -171,7 +171,7 @@ def test_what_is_heard_is_the_sound_of_that_place():
     assert len(long.starts) == 24  # in recordings of minutes the pieces do not overlap
 
 
-def test_a_silent_stretch_is_left_out_and_nothing_but_silence_is_an_error():
+def test_silent_spans_are_left_out_and_only_silence_raises():
     sound = noise(30)
     sound.waveform[: 10 * RATE] = 0
     found = pieces_of(FRONT_END, sound, (Span(2, 5), Span(15, 20)))

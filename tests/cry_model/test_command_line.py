@@ -25,7 +25,7 @@ CHIME = str(ROOT / "assets/examples/synthetic_door_chime.wav")
 CRY = str(ROOT / "assets/examples/synthetic_rhythmic.wav")
 
 
-def test_command_line_lists_the_bundled_models_and_takes_their_names(tmp_path, monkeypatch, capsys):
+def test_models_lists_the_names_that_predict_takes(tmp_path, monkeypatch, capsys):
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
     monkeypatch.chdir(tmp_path)
@@ -40,7 +40,7 @@ def test_command_line_lists_the_bundled_models_and_takes_their_names(tmp_path, m
         assert line.endswith(f": {labels}")
 
 
-def test_command_line_answers_the_others_whatever_one_file_does(tmp_path, capsys, monkeypatch):
+def test_a_failing_file_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
     huge, odd, strange = tmp_path / "huge.wav", tmp_path / "odd.wav", tmp_path / "\udcff.wav"
     samples, rate = soundfile.read(CRY, dtype="float32")
     soundfile.write(huge, samples * np.float32(1e30), rate, subtype="FLOAT")
@@ -83,9 +83,7 @@ def test_command_line_answers_the_others_whatever_one_file_does(tmp_path, capsys
         ([".", "--out", "table.csv"], "no recording"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence_and_writes_nothing(
-    words, told, tmp_path, monkeypatch, capsys
-):
+def test_bad_options_are_refused_and_write_nothing(words, told, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"^2$"):
@@ -95,7 +93,7 @@ def test_what_cannot_be_done_is_a_sentence_and_writes_nothing(
 
 
 @pytest.mark.parametrize("asked", [["predict", CHIME, CHIME], ["models"]])
-def test_a_reader_that_stops_is_no_error(asked):
+def test_a_closed_pipe_prints_no_error(asked):
     command = [sys.executable, "-m", "cry_model", *asked]
     read, write = os.pipe()
     os.close(read)
@@ -131,7 +129,9 @@ def prediction():
         ([OUTSIDE, OUTSIDE], 0, 2),
     ],
 )
-def test_the_first_model_that_knows_such_recordings_answers(prediction, answers, chosen, asked):
+def test_the_first_model_in_distribution_and_above_chance_answers(
+    prediction, answers, chosen, asked
+):
     told = ((str(i), replace(prediction, cautions=(), **a)) for i, a in enumerate(answers))
     name, answer = choose(told)
     assert int(name) == chosen
@@ -139,7 +139,7 @@ def test_the_first_model_that_knows_such_recordings_answers(prediction, answers,
     assert len(list(told)) == len(answers) - asked
 
 
-def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys):
+def test_an_8_khz_clip_is_answered_by_the_8_khz_model(data_root, capsys):
     wide = next((data_root / "challenge6_cuts" / "awake").glob("*.flac"))
     narrow = next((data_root / "donateacry" / "hungry").glob("*.wav"))
     assert main(["predict", str(wide), str(narrow), "--json", "--no-detector"]) == 0
@@ -207,7 +207,7 @@ def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, capsys):
     assert (out / "answers.csv").read_bytes() == written
 
 
-def test_text_and_json_say_whether_and_where_a_baby_cries(folder, detector, capsys):
+def test_text_and_json_report_the_detected_cries(folder, detector, capsys):
     files = [str(folder / name) for name in ("hum.wav", "night/two.wav")]
     main(["predict", *files])
     nothing, cries = capsys.readouterr().out.split(f"{files[1]}\n")

@@ -85,7 +85,7 @@ def by_hand(detector, wave):
 
 
 @pytest.mark.parametrize("decibels", [-40, 0, 12])
-def test_a_step_is_the_mean_of_both_windows_over_it_at_any_level(either, decibels, monkeypatch):
+def test_a_step_averages_the_windows_over_it_at_any_level(either, decibels, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 7)  # more windows than one batch
     wave = sound(9.0, 8000).waveform
     wave[2 * 8000 : 5 * 8000] = torch.sin(torch.arange(3 * 8000) * 0.7)
@@ -101,7 +101,7 @@ def test_a_step_is_the_mean_of_both_windows_over_it_at_any_level(either, decibel
     assert np.ptp(expected) > 0.4
 
 
-def test_what_is_heard_live_is_the_end_of_what_is_scanned(either):
+def test_live_probability_is_that_of_the_last_step_of_a_scan(either):
     wave = sound(7.0).waveform
     long = windows(either.config.front_end)[-1] * 256
     track = either.scan(Recording(wave[-2 * long :], RATE))
@@ -109,7 +109,7 @@ def test_what_is_heard_live_is_the_end_of_what_is_scanned(either):
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(8000, 2), (16_000, 7.3)])
-def test_the_notches_take_the_hum_and_leave_the_rest(rate, seconds):
+def test_notch_filters_remove_only_the_hum(rate, seconds):
     def level(hertz):
         time = np.arange(round(seconds * rate)) / rate
         wave = without_hum(np.sin(2 * np.pi * hertz * time), rate)
@@ -134,7 +134,7 @@ def test_silence_is_no_cry(either):
 
 
 @pytest.mark.parametrize("changed", ["detector", "labels", "front_end"])
-def test_only_a_detector_is_taken_for_one(changed, tmp_path):
+def test_other_checkpoints_are_refused_as_detectors(changed, tmp_path):
     own = detector_config()
     others = {"detector": None, "labels": ("yes", "no")}
     others["front_end"] = replace(own.front_end, level="recording")
@@ -156,13 +156,21 @@ def track(*parts, threshold=0.6, maybe=1.0, cut=0.0):
         pytest.param(track((0.59, 3)), [], id="below"),
         pytest.param(track((0.1, 2), (0.6, 1), (0.1, 2)), [(2, 3)], id="at the threshold"),
         pytest.param(track((0, 1), (0.9, 0.25), (0, 1)), [(1, 1.25)], id="one step"),
-        pytest.param(track((0.9, 3), cut=0.2), [(0, 2.8)], id="all of it, in the last step too"),
+        pytest.param(track((0.9, 3), cut=0.2), [(0, 2.8)], id="whole recording, last step cut"),
         pytest.param(
-            track((0.46, 1), (0.9, 1), (0.46, 1), (0.44, 1)), [(0, 3)], id="a little less sure"
+            track((0.46, 1), (0.9, 1), (0.46, 1), (0.44, 1)),
+            [(0, 3)],
+            id="stays above 3/4 of the threshold",
         ),
-        pytest.param(track((0.9, 1), (0.1, 1.25), (0.9, 1)), [(0, 3.25)], id="a breath"),
-        pytest.param(track((0.9, 1), (0.1, 1.5), (0.9, 1)), [(0, 1), (2.5, 3.5)], id="a pause"),
-        pytest.param(track((0.5, 1), (0.1, 2), (0.9, 1)), [(3, 4)], id="never sure at first"),
+        pytest.param(
+            track((0.9, 1), (0.1, 1.25), (0.9, 1)), [(0, 3.25)], id="short pause is bridged"
+        ),
+        pytest.param(
+            track((0.9, 1), (0.1, 1.5), (0.9, 1)), [(0, 1), (2.5, 3.5)], id="long pause splits"
+        ),
+        pytest.param(
+            track((0.5, 1), (0.1, 2), (0.9, 1)), [(3, 4)], id="first stretch below the threshold"
+        ),
     ],
 )
 def test_steps_become_cries(found, spans):
@@ -175,7 +183,7 @@ def test_steps_become_cries(found, spans):
 @pytest.mark.parametrize(
     ("score", "state"), [(0.1, "no"), (0.39, "no"), (0.4, "maybe"), (0.59, "maybe"), (0.6, "cry")]
 )
-def test_between_the_thresholds_it_may_be_a_cry(score, state):
+def test_scores_between_the_thresholds_may_be_a_cry(score, state):
     assert track((0, 1), (score, 1), maybe=0.4).state == state
     never_measured = track((0, 1), (score, 1))
     assert never_measured.state == ("cry" if state == "cry" else "no")
@@ -200,7 +208,7 @@ def classifying(models):
     return lambda *cries: CryClassifier(alone.model, alone.config, detector=Told(*cries))
 
 
-def test_a_cry_is_classified_and_the_rest_is_not(classifying):
+def test_only_detected_cries_are_classified(classifying):
     recording, other = sound(40.0), sound(40.0)
     other.waveform[: 8 * RATE] = 0.5
     other.waveform[16 * RATE : 23 * RATE] = sound(7.0, seed=9).waveform
@@ -218,7 +226,7 @@ def test_a_cry_is_classified_and_the_rest_is_not(classifying):
     assert not left
 
 
-def test_where_no_cry_is_heard_the_answer_says_so_and_is_that_of_the_whole(classifying, models):
+def test_the_whole_recording_is_classified_if_no_cry_is_detected(classifying, models):
     recording = sound(20.0)
     prediction, alone = (c.predict(recording) for c in (classifying(), models[0].classifier))
     assert prediction.is_cry is False
@@ -227,7 +235,7 @@ def test_where_no_cry_is_heard_the_answer_says_so_and_is_that_of_the_whole(class
     assert alone.is_cry is None
 
 
-def test_pieces_of_different_length_keep_their_maps(classifying):
+def test_timeline_covers_pieces_of_different_length(classifying):
     prediction = classifying((3, 6), (12, 30)).predict(sound(40.0))
     assert len({round(p.end - p.start, 2) for p in prediction.pieces}) > 1
     times, gates = prediction.timeline(prediction.attention.temporal[0])

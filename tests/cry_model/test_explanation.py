@@ -61,7 +61,7 @@ def decibels(sound, hz):
     return 10 * np.log10(power[abs(at - hz) < 50].sum())
 
 
-def test_only_the_tone_that_matters_is_left_as_loud_as_it_was(listening, whole):
+def test_only_the_relevant_tone_keeps_its_level(listening, whole):
     found = explain(listening, whole)
     for part, same, dimmed in ((found.kept, HIGH, LOW), (found.removed, LOW, HIGH)):
         assert decibels(part.sound, same) == pytest.approx(decibels(whole, same), abs=1)
@@ -75,20 +75,20 @@ def test_only_the_tone_that_matters_is_left_as_loud_as_it_was(listening, whole):
     torch.testing.assert_close(together, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_stretch_is_explained_and_the_rest_dimmed(listening, whole):
+def test_sound_outside_the_explained_span_is_dimmed(listening, whole):
     found = explain(listening, whole, Span(2.2, 3.2))
     assert decibels(found.kept.sound, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
     before = slice(0, round(0.8 * RATE))  # the span is widened to 3 s, the minimum
     torch.testing.assert_close(found.removed.sound.waveform[before], whole.waveform[before])
 
 
-def test_the_attention_over_bands_keeps_a_pitch(listening, whole):
+def test_spectral_attention_keeps_the_relevant_band(listening, whole):
     kept = explain(listening, whole, relevance=spectral_attention).kept.sound
     assert decibels(kept, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
     assert decibels(kept, HIGH) > decibels(whole, HIGH) - DIM_DB / 2  # over 1/4 of its power
 
 
-def test_the_attention_keeps_a_time(listening, whole):
+def test_temporal_attention_keeps_the_relevant_half(listening, whole):
     kept = explain(listening, whole, relevance=temporal_attention).kept.sound.waveform
     left = (kept.square() / whole.waveform.square().mean()).reshape(4, -1).mean(1)
     assert left[:2].max() < 0.1
@@ -100,7 +100,7 @@ def test_the_attention_keeps_a_time(listening, whole):
     [{}, {"level": "piece"}, {"kind": "pcen"}, {"kind": "mfcc", "num_bands": 13}],
     ids=str,
 )
-def test_the_relevance_sums_to_what_the_label_loses_on_the_way_to_the_floor(changes, whole):
+def test_relevance_sums_to_the_derivative_towards_the_floor(changes, whole):
     config = replace(CONFIG, **changes)
     torch.manual_seed(0)
     settings = CheckpointConfig("ecapa-tdnn", ("a", "b"), config)

@@ -49,7 +49,7 @@ def test_log_mel_agrees_with_librosa(level):
     np.testing.assert_allclose(config.band_hz, bands[1:-1])
 
 
-def test_mfcc_is_the_cosine_transform_of_the_log_mel_bands():
+def test_mfcc_is_the_dct_of_the_log_mel_bands():
     filters = PAPER_FRONT_END.num_filters
     mel = FrontEnd(FrontEndConfig(num_bands=filters, num_filters=filters))(noise(1)[None])[0]
     expected = scipy.fft.dct(mel.double().numpy(), axis=0, norm="ortho")[:13]
@@ -78,7 +78,7 @@ def test_deltas_are_regressions_over_five_frames():
 @pytest.mark.parametrize(
     ("rate", "target"), [(16000, 8000), (8000, 16000), (44100, 8000), (24000, 16000)]
 )
-def test_a_bank_of_filters_gives_what_torchaudio_gives(rate, target):
+def test_resampling_matches_torchaudio(rate, target):
     wave = noise(2, 16000)[:12347].view(1, -1)
     settings = {"resampling_method": "sinc_interp_kaiser", "beta": 14.769656459379492}
     for width, rolloff in ((16, 0.9475937167399596), (64, 0.9475937167399596), (256, 0.985)):
@@ -90,7 +90,7 @@ def test_a_bank_of_filters_gives_what_torchaudio_gives(rate, target):
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
 
 
-def test_level_changes_nothing_silence_at_the_ends_is_cut_and_a_pause_inside_stays(front_end):
+def test_level_is_normalised_and_only_silent_ends_are_trimmed(front_end):
     pause = torch.zeros(RATE)
     wave = torch.cat([pause, noise(1), pause, 0.3 * noise(1), pause, pause])
     clip, quiet = (front_end.prepare(Recording(w, RATE)) for w in (wave, wave / 4))
@@ -101,7 +101,7 @@ def test_level_changes_nothing_silence_at_the_ends_is_cut_and_a_pause_inside_sta
     assert frames == (1, front_end.config.num_bands, pytest.approx(160, abs=5))
 
 
-def test_sound_outside_the_band_only_is_silence(front_end):
+def test_a_recording_without_sound_in_the_band_is_silent(front_end):
     fade = torch.hann_window(4 * 44100)  # the click of an abrupt end would lie in the band
     with pytest.raises(audio.SilentAudioError):
         front_end.prepare(Recording(fade * tone(9000, rate=44100), 44100))
@@ -125,7 +125,7 @@ def test_pieces_cover_the_clip_and_overlap(front_end, seconds, count, length):
         assert torch.equal(pieces.waveforms[0, own : 2 * own], pieces.waveforms[0, :own])
 
 
-def test_what_lies_outside_of_the_band_reaches_no_feature(front_end):
+def test_sound_outside_the_band_does_not_change_features(front_end):
     wave = noise(4, rate=48000)
     above = torch.fft.rfft(noise(4, rate=48000, seed=1))
     above[: (3700 * 4)] = 0
@@ -138,9 +138,7 @@ def test_what_lies_outside_of_the_band_reaches_no_feature(front_end):
 
 
 @pytest.mark.parametrize("error", [OSError, RuntimeError, ValueError])
-def test_without_torchaudios_extension_what_we_use_works_and_another_failure_is_told(
-    monkeypatch, error
-):
+def test_torchaudio_works_without_its_extension(monkeypatch, error):
     class Refuse:
         def find_spec(self, name, *_):
             if name == frontend.EXTENSION:

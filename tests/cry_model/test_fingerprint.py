@@ -38,7 +38,7 @@ def known():
     return Fingerprints.of(babble(seed) for seed in range(6))
 
 
-def test_what_was_fitted_is_known_and_so_is_a_part_quieter_and_later(known):
+def test_training_recordings_are_known_at_any_level_or_position(known):
     for own in map(babble, range(3)):
         before, after = (babble(seed, 20).waveform for seed in (100, 200))
         for wave in (0.02 * own.waveform, own.waveform[777:], own.waveform[: 3 * RATE],
@@ -47,7 +47,7 @@ def test_what_was_fitted_is_known_and_so_is_a_part_quieter_and_later(known):
 
 
 @pytest.mark.parametrize("ending", ["mp3", "m4a", "opus"])
-def test_a_copy_that_was_coded_and_shifted_is_known(known, ending):
+def test_encoded_and_shifted_copies_are_known(known, ending):
     for seed in range(3):
         wave = babble(seed).waveform[round(0.037 * RATE) :].numpy()
         assert known.know(audio.load(encode(wave[:, None], RATE, ending)))
@@ -61,13 +61,13 @@ def test_other_sounds_are_not_known(known):
         assert not Fingerprints.of([]).know(Recording(wave, RATE))
 
 
-def test_memory_for_long_recordings_is_in_blocks(known, monkeypatch):
+def test_long_recordings_are_processed_in_blocks(known, monkeypatch):
     whole = module.differences(babble(1, 30))[0]
     monkeypatch.setattr(module, "BLOCK", 100)
     torch.testing.assert_close(module.differences(babble(1, 30))[0], whole)
 
 
-def test_only_salted_hashes_are_kept_in_no_order_and_they_are_few(known):
+def test_only_a_few_salted_and_sorted_hashes_are_kept(known):
     assert 4 * len(known.hashes) < 6 * 6 * 63
     assert (np.diff(known.hashes.astype(np.int64)) > 0).all()
     again = Fingerprints.of(babble(seed) for seed in reversed(range(6)))
@@ -85,7 +85,7 @@ def folder(tmp_path, known):
     return tmp_path
 
 
-def test_they_lie_beside_the_weights_which_stay(folder, known):
+def test_fingerprints_are_stored_without_changing_the_weights(folder, known):
     before = load_file(folder / WEIGHTS)
     assert load_fingerprints(folder) is None
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_they_lie_beside_the_weights_which_stay(folder, known):
         {HASHES: None}, {HASHES: torch.zeros(3)}, {HASHES: torch.zeros(3, 3, dtype=torch.int32)},
     ],
 )  # fmt: skip
-def test_damaged_ones_are_a_sentence(folder, known, damage):
+def test_damaged_fingerprints_are_refused(folder, known, damage):
     write_fingerprints(folder, known)
     found = {**load_file(folder / WEIGHTS), **damage}
     save_file({n: t for n, t in found.items() if t is not None}, folder / WEIGHTS)
@@ -114,7 +114,7 @@ def test_damaged_ones_are_a_sentence(folder, known, damage):
         load_fingerprints(folder)
 
 
-def test_the_answer_says_that_it_is_memory(folder, known):
+def test_the_answer_says_if_the_recording_was_trained_on(folder, known):
     write_fingerprints(folder, known)
     classifier = CryClassifier.from_pretrained(folder, detector=False)
     for seed, remembered in ((3, True), (60, False)):

@@ -84,7 +84,7 @@ def answer(folder):
         *(pytest.param(p, 1, id=p.name, marks=pytest.mark.slow) for p in CHECKPOINTS),
     ],
 )
-def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, every, tmp_path):
+def test_every_hostile_value_is_refused_or_predicts(checkpoint, every, tmp_path):
     folder = copied(checkpoint, tmp_path / "c")
     answers, outcomes = {}, Counter()
     changed = mutants(checkpoint, lambda path: FREE if "training" in path[:-1] else VALUES)

@@ -77,7 +77,7 @@ def load(everything, hub):
     ("revision", "labels", "number"),
     [("", NEW, 2), ("v1", OLD, 1), ("trial/a", OLD, 1), (Repository.oid(1), OLD, 1)],
 )
-def test_a_branch_a_tag_or_a_commit_gives_its_own_files(hub, load, revision, labels, number):
+def test_a_revision_loads_its_own_files(hub, load, revision, labels, number):
     assert load("user/cry", revision) == labels
     asked = [line for line in hub.requests if WEIGHTS in line]
     assert all(Repository.oid(number) in line for line in asked)  # both files come from one commit
@@ -86,7 +86,7 @@ def test_a_branch_a_tag_or_a_commit_gives_its_own_files(hub, load, revision, lab
     assert hub.requests == []
 
 
-def test_a_private_repository_wants_a_token(load):
+def test_a_private_repository_needs_a_token(load):
     assert "if it is private, log in with `hf auth login` or set HF_TOKEN" in load("user/secret")
     assert load("user/secret", token=READER) == NEW
     assert "refuses the access token; log in" in load("user/text", token="hf_wrong")
@@ -102,7 +102,7 @@ def test_a_private_repository_wants_a_token(load):
         ("user/cut", "", "cannot be read"),
     ],
 )
-def test_what_cannot_be_had_is_one_sentence(load, name, revision, words):
+def test_missing_models_are_refused_in_one_sentence(load, name, revision, words):
     assert words in load(name, revision)
     if name == "user/nowhere":
         assert "the Hub cannot be reached" in load(name, code=OFFLINE)
@@ -145,7 +145,7 @@ FOREIGN, GONE = "does not speak as the Hub does", "the Hub cannot be reached"
         ("GET", 502, "the Hub answered 502"),
     ],
 )
-def test_a_fault_of_the_network_is_one_sentence_at_once(broken, load, method, failure, words):
+def test_network_failures_are_reported_at_once(broken, load, method, failure, words):
     hub, name = broken
     hub.always = {f"{method} /{name}/": failure}
     started = time.monotonic()
@@ -156,7 +156,7 @@ def test_a_fault_of_the_network_is_one_sentence_at_once(broken, load, method, fa
     assert load(name) == NEW
 
 
-def test_a_download_that_breaks_goes_on_and_ends(broken, load):
+def test_a_broken_download_resumes_and_gives_up_in_the_end(broken, load):
     hub, name = broken
     hub.fail = {f"GET /{name}/": "half"}
     assert load(name, code=IMPATIENT) == NEW
@@ -166,7 +166,7 @@ def test_a_download_that_breaks_goes_on_and_ends(broken, load):
     assert hub.count("GET /user/never/") == hub_client_module.AGAIN
 
 
-def test_what_was_fetched_once_answers_while_the_hub_fails(hub, load):
+def test_cached_models_load_while_the_hub_fails(hub, load):
     fetched = load("user/cry")
     for failure in ("lose", 503, PORTAL, pause("86400")):
         hub.always = {"HEAD /user/cry/": failure}
@@ -174,6 +174,6 @@ def test_what_was_fetched_once_answers_while_the_hub_fails(hub, load):
     hub.always = {}
 
 
-def test_the_page_loads_the_revision_that_the_variable_names(everything):
+def test_the_page_loads_the_configured_revision(everything):
     labels, note = everything[1].python(CHOOSE, "user/cry@v1")
     assert (labels, note) == (OLD, "The model user/cry@v1 answers first.")

@@ -36,7 +36,7 @@ def keep(table, rows, who=WHO):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_table_says_what_was_kept(tmp_path, ending):
+def test_a_table_has_the_rows_of_its_journal(tmp_path, ending):
     if ending == "parquet":
         pytest.importorskip("pyarrow")
     table = tmp_path / "new" / f"table.{ending}"
@@ -56,7 +56,7 @@ def test_a_table_says_what_was_kept(tmp_path, ending):
 
 
 @pytest.mark.parametrize("torn", [b'{"file": "c.wav"}', b"\0\0\0\n{}\n", b""])
-def test_a_torn_line_is_answered_again(tmp_path, torn):
+def test_a_torn_journal_line_is_computed_again(tmp_path, torn):
     table = tmp_path / "table.csv"
     journal = keep(table, ROWS[:1])
     with journal.path.open("ab") as file:
@@ -67,7 +67,7 @@ def test_a_torn_line_is_answered_again(tmp_path, torn):
     assert again.finish() == (2, 1)
 
 
-def test_a_journal_is_that_of_its_command_and_of_one_at_a_time(tmp_path):
+def test_a_journal_belongs_to_one_command_at_a_time(tmp_path):
     table = tmp_path / "table.csv"
     with Journal(table, WHO) as first:
         first.add(ROWS[0])
@@ -85,7 +85,7 @@ def test_a_journal_is_that_of_its_command_and_of_one_at_a_time(tmp_path):
     assert "a.wav" in table.read_text()
 
 
-def test_a_file_that_kills_its_process_is_the_only_one_passed_over():
+def test_only_the_file_that_kills_its_process_is_skipped():
     files = [f"{number}.wav" for number in range(9)]
     files[3:3] = ["kill.wav", "bad.wav"]
     rows = {row["file"]: row["error"] for row in in_processes(files, Nobody(), 2)}
@@ -125,7 +125,7 @@ def begun(folder, table, lines):
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on(folder, tmp_path):
+def test_a_killed_command_resumes(folder, tmp_path):
     table, whole = tmp_path / "table.csv", tmp_path / "whole.csv"
     running, others, journal = begun(folder, table, 4)
     running.kill()
@@ -142,7 +142,7 @@ def test_a_killed_command_goes_on(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_interrupts_end_it_as_one_does(folder, tmp_path):
+def test_repeated_interrupts_end_the_command_cleanly(folder, tmp_path):
     running, others, journal = begun(folder, tmp_path / "table.csv", 2)
     for _ in range(3):
         running.send_signal(signal.SIGINT)
@@ -159,7 +159,7 @@ def pids(node):
 
 
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_answers_all(monkeypatch):
+def test_a_cluster_that_loses_a_worker_completes(monkeypatch):
     reason = "Ray is not here; pip install '.[ray]'"
     pytest.importorskip("ray.data", reason=reason)
     import ray

@@ -22,7 +22,7 @@ def predictions():
 
 @pytest.mark.parametrize("digits", [1, 9])
 @pytest.mark.parametrize("name", metrics.METRICS)
-def test_weighted_values_are_those_of_scikit_learn(predictions, name, digits):
+def test_weighted_metrics_match_scikit_learn(predictions, name, digits):
     labels, p, _ = predictions
     w = np.random.default_rng(4).integers(1, 4, len(labels)).astype(float)
     p = p.round(digits)  # with many ties, or none
@@ -30,7 +30,7 @@ def test_weighted_values_are_those_of_scikit_learn(predictions, name, digits):
 
 
 @pytest.mark.parametrize("name", metrics.METRICS)
-def test_an_interval_is_that_of_a_plain_loop_over_drawn_groups(predictions, name):
+def test_intervals_match_a_plain_bootstrap_over_groups(predictions, name):
     labels, p, groups = predictions
     p = p.round(2)  # with ties
     found = metrics.bootstrap(name, labels, p, groups, repetitions=60)
@@ -39,7 +39,7 @@ def test_an_interval_is_that_of_a_plain_loop_over_drawn_groups(predictions, name
     assert (found.low, found.high) == pytest.approx(expected)
 
 
-def test_a_difference_draws_the_same_groups_for_both(predictions):
+def test_difference_is_a_paired_bootstrap_over_groups(predictions):
     labels, p, groups = predictions
     before = np.random.default_rng(3).permutation(p)
 
@@ -52,7 +52,7 @@ def test_a_difference_draws_the_same_groups_for_both(predictions):
     assert (found.low, found.high) == pytest.approx(bounds(gain, groups, 1000))
 
 
-def test_evaluation_knows_majority_chance_and_support(predictions):
+def test_evaluation_reports_majority_chance_and_support(predictions):
     labels, p, groups = predictions
     facts = {"dataset": "d", "protocol": "baby", "folds": 5, "seeds": (0,)}
     e = metrics.evaluate(labels, p, groups, range(300), NAMES, **facts)
@@ -69,7 +69,7 @@ def test_evaluation_knows_majority_chance_and_support(predictions):
 
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "macro_auc"])
-def test_many_groups_have_the_interval_of_all_of_them(name, monkeypatch):
+def test_pooling_many_groups_keeps_the_interval(name, monkeypatch):
     """Compare groups pooled at random with resampling each of 4,000 groups on its own."""
     rng = np.random.default_rng(6)
     labels = rng.choice(3, 4000, p=[0.7, 0.2, 0.1])

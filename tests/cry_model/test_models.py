@@ -34,7 +34,7 @@ def features(name, batch=3, frames=61):
 
 
 @torch.inference_mode()
-def test_any_length_gives_finite_logits_alike_in_a_batch_alone_and_with_attention(system):
+def test_logits_are_finite_and_independent_of_batch_and_attention(system):
     name, model = system
     for frames in (1, 2, 7, 333):
         batch = features(name, 3, frames)
@@ -55,21 +55,21 @@ def test_backward_reaches_every_parameter(system):
 
 
 @pytest.mark.parametrize("name", PAPER_MEBI)
-def test_parameter_counts_meet_the_paper_and_are_listed(name):
+def test_parameter_counts_match_the_paper_and_are_listed(name):
     count = sum(p.numel() for p in cry_model.build_model(name).parameters()) / MEBI
     assert count == pytest.approx(PAPER_MEBI[name], rel=0.02)
     (row,) = (line for line in systems().splitlines() if line.startswith(f"{name} "))
     assert row.split()[1:3] == [f"{count:.2f}", f"{PAPER_MEBI[name]:.2f}"]
 
 
-def test_multiply_adds_are_counted_right_and_meet_the_paper():
+def test_multiply_adds_are_exact_and_match_the_paper():
     linear = torch.nn.Sequential(torch.nn.Conv1d(13, 5, 3, padding=1), torch.nn.Flatten())
     assert measure(linear).multiply_adds == 250 * 13 * 5 * 3
     cost = measure(cry_model.build_model("improved-ecapa-tdnn"))
     assert cost.multiply_adds == pytest.approx(0.32e9, rel=0.1)
 
 
-def test_settings_reach_the_system_and_what_is_unknown_is_refused():
+def test_settings_are_applied_and_unknown_ones_refused():
     model = cry_model.build_model("improved-ecapa-tdnn", 4, 64, token_bias=0.5)
     assert model(torch.zeros(2, 64, 9)).shape == (2, 4)
     assert model.pool_norm.bias.eq(0.5).all()
@@ -98,7 +98,7 @@ WHOLE, *LESS = [name for name in ON_SPECTROGRAMS if name.startswith(("improved",
     [*((WHOLE, s) for s in by_hand.SETTINGS), *((name, {}) for name in LESS)],
 )
 @torch.no_grad()
-def test_answers_and_maps_are_those_of_the_equations(system, settings):
+def test_logits_and_attention_match_the_equations(system, settings):
     model, seen = build(system, **settings), defaultdict(list)
     features = torch.randn(6, 5, 40, dtype=torch.float64, generator=torch.manual_seed(1))
 
@@ -146,7 +146,7 @@ def bundled():
     return CryClassifier.from_pretrained("six-class-features", detector=False)
 
 
-def test_the_answer_is_the_mean_of_the_members(settled):
+def test_ensemble_averages_its_members(settled):
     """Compare with the mean of the members' probabilities by NumPy and SciPy in float64."""
     inputs = settled.inputs(rows(5, 1)[..., None])
     members = []
@@ -162,7 +162,7 @@ def test_the_answer_is_the_mean_of_the_members(settled):
     np.testing.assert_allclose(found, np.mean(members, 0), atol=1e-5)
 
 
-def test_remoteness_is_the_mahalanobis_distance(settled):
+def test_ood_score_is_the_mahalanobis_distance(settled):
     learnt = level_free(rows()).double().numpy()
     table = level_free(rows(7, 3)).double().numpy()
     spread = learnt.std(0, ddof=1)
@@ -174,7 +174,7 @@ def test_remoteness_is_the_mahalanobis_distance(settled):
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
+def test_training_rows_are_in_distribution_and_far_ones_uniform(settled):
     table = rows()[..., None]
     assert (settled.ood_score(settled.inputs(table)) < 1).float().mean() > 0.95
     far = table + 1000
@@ -182,7 +182,7 @@ def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
     torch.testing.assert_close(settled(far).softmax(-1), torch.full((200, 6), 1 / 6))
 
 
-def test_contributions_add_up_to_what_the_answer_gained(settled):
+def test_contributions_sum_to_the_change_of_log_probability(settled):
     table = rows(8, 4)[..., None]
     inputs = settled.inputs(table)
     gained = settled.log_probabilities(inputs) - settled.log_probabilities(inputs * 0)
@@ -192,7 +192,7 @@ def test_contributions_add_up_to_what_the_answer_gained(settled):
         torch.testing.assert_close(found.sum(1), gained[:, label], atol=0.02, rtol=0.02)
 
 
-def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bundled):
+def test_a_tone_and_faint_noise_are_out_of_distribution(bundled):
     t = np.arange(5 * 16_000) / 16_000
     noise = 2e-3 * np.random.default_rng(0).standard_normal(len(t))
     for wave in (0.5 * np.sin(2 * np.pi * 440 * t), noise):
@@ -202,7 +202,7 @@ def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bun
         assert max(prediction.probabilities.values()) < 0.3
 
 
-def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
+def test_8_khz_clips_are_out_of_distribution_and_16_khz_cries_in(bundled, data_root):
     narrow = sorted((data_root / "donateacry").glob("*/*.wav"))[::40]
     wide = sorted((data_root / "donateacry_ios").glob("*.flac"))[::40]
     assert np.mean([bundled.predict(path).acoustic.ood_score < 1 for path in wide]) > 0.8

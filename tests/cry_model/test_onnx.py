@@ -70,7 +70,7 @@ def noise(pieces, samples):
     ],
     ids=lambda given: getattr(given, "kind", given),
 )
-def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, front_end, tmp_path):
+def test_graph_outputs_match_torch(system, front_end, tmp_path):
     model, config = small(tmp_path, system, front_end)
     export_checkpoint(tmp_path, tmp_path)
     session, again, facts = open_file(tmp_path / MODEL)
@@ -102,7 +102,7 @@ def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, fro
 
 
 @pytest.mark.parametrize("rate", [8000, 12_345, 16_000, 44_100, 48_000])
-def test_arrays_are_prepared_as_tensors_are(rate):
+def test_numpy_front_end_matches_torch(rate):
     wave = noise(1, 3 * rate + 17)[0]
     for target in (8000, 16_000):
         exact = frontend.resample(torch.from_numpy(wave).double(), rate, target)
@@ -124,7 +124,7 @@ def heard(tmp_path_factory):
 
 
 @pytest.mark.parametrize("lengths", [(0.6, 0), (0, 2.048), (3, 4, 3, 2)])
-def test_an_exported_detector_hears_the_same_cries(heard, lengths, monkeypatch):
+def test_an_exported_detector_finds_the_same_cries(heard, lengths, monkeypatch):
     monkeypatch.setattr(onnx_backend, "BATCH", 7)
     wave = scene(*lengths).astype(np.float32)
     wave[: len(wave) // 5] = 0  # silent windows, which have no score
@@ -161,7 +161,7 @@ def clips(data_root, count):
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(50, marks=pytest.mark.slow)])
-def test_real_clips_and_a_long_one_get_the_same_answer(both, data_root, count):
+def test_predictions_on_recordings_match_torch(both, data_root, count):
     torch_one, onnx_one, _ = both
     long = (scene(2, 3, 2, 9, 40, 2), RATE)
     for source in [long, *((path,) for path in clips(data_root, count))]:
@@ -182,7 +182,7 @@ sys.exit(main(["predict", "--backend", "onnx", "--json", "--model", *sys.argv[1:
 """
 
 
-def test_no_torch_is_needed(both, examples):
+def test_onnx_backend_needs_no_torch(both, examples):
     torch_one, _, folder = both
     clip = examples / "synthetic_rhythmic.wav"
     words = [sys.executable, "-c", WITHOUT_TORCH, str(folder), str(clip)]
@@ -191,7 +191,7 @@ def test_no_torch_is_needed(both, examples):
     assert {name: told[name] for name in expected} == expected
 
 
-def test_int8_changes_little_and_what_was_fitted_is_known(tmp_path):
+def test_int8_changes_little_and_keeps_fingerprints(tmp_path):
     own, other = (Recording(noise(1, n)[0], RATE) for n in (64_000, 64_001))
     pieces = [noise(1, 40_000 + n) for n in range(4)]
     _, config = small(tmp_path)
@@ -207,7 +207,7 @@ def test_int8_changes_little_and_what_was_fitted_is_known(tmp_path):
     assert [int8.predict(clip).remembered for clip in (own, other)] == [True, False]
 
 
-def test_what_is_no_exported_model_is_refused(both, tmp_path):
+def test_invalid_exports_are_refused(both, tmp_path):
     def refused(words, detector=False):
         with pytest.raises(cry_model.CheckpointError, match=words):
             CryClassifier.from_pretrained(tmp_path, detector=detector, backend="onnx")

@@ -42,7 +42,7 @@ def diary(seed, nights, effect=0.0, width=6, cries=4):
 
 
 @pytest.mark.parametrize(("with_prior", "width"), [(False, 6), (True, 6), (True, 300)])
-def test_answers_to_days_left_out_are_those_of_scikit_learn(with_prior, width):
+def test_held_out_predictions_match_scikit_learn(with_prior, width):
     rows, labels, times = diary(0, 8, 1.0, width)
     rng = np.random.default_rng(1)
     shares = rng.dirichlet(np.ones(3), len(rows))
@@ -69,7 +69,7 @@ def test_answers_to_days_left_out_are_those_of_scikit_learn(with_prior, width):
 
 
 @pytest.mark.parametrize("truth", [(1, 1, 1), (0, 0, 1, 0, 3, 1)])
-def test_a_bet_is_fair_over_all_orders_of_the_labels(truth):
+def test_bets_average_to_one_over_all_label_permutations(truth):
     logits = np.random.default_rng(0).standard_normal((2, len(truth), 4)) * 3
     orders = [np.exp(log_bet(logits, np.array(o))) for o in itertools.permutations(truth)]
     np.testing.assert_allclose(np.mean(orders, axis=0), 1.0)
@@ -78,7 +78,7 @@ def test_a_bet_is_fair_over_all_orders_of_the_labels(truth):
     np.testing.assert_allclose(orders[0][0], products[0] / np.mean(products))
 
 
-def test_wealth_stays_fair_where_there_is_nothing_and_grows_where_there_is():
+def test_wealth_is_a_martingale_under_the_null_and_grows_otherwise():
     """Check that nightly factors average 1 and maxima obey Ville's bound, up to sampling error."""
     factors, greatest = [], []
     for seed in range(300):
@@ -94,7 +94,7 @@ def test_wealth_stays_fair_where_there_is_nothing_and_grows_where_there_is():
 
 
 @pytest.mark.parametrize("nights", [4, 7])
-def test_a_look_does_not_change_what_later_nights_bring(nights):
+def test_wealth_does_not_depend_on_later_nights(nights):
     every = diary(3, 10, 1.0)
     seen = PersonalModel.fit(*(values[: 4 * nights] for values in every))
     np.testing.assert_allclose(seen.wealth(), PersonalModel.fit(*every).wealth()[:nights])
@@ -112,7 +112,7 @@ def test_labels_are_permuted_within_their_day():
 @pytest.mark.parametrize(
     ("nights", "effect", "state"), [(5, 0.0, "too few"), (60, 0.0, "not better"), (60, 2, "better")]
 )
-def test_a_report_is_one_of_three(nights, effect, state):
+def test_report_has_the_right_state(nights, effect, state):
     report = PersonalModel.fit(*diary(1, nights, effect)).report(99)
     assert report.state == state
     assert (report.cries, report.days, report.left_out) == (4 * nights, nights, "day")
@@ -141,12 +141,12 @@ def test_recordings_of_one_half_hour_are_one_cry():
 @pytest.mark.parametrize(
     ("labels", "times"), [("abba", [0, 60, 120, 9000]), ("aba", [0, 60, 9000])]
 )
-def test_a_cry_has_its_most_frequent_label_or_the_latest_of_these(labels, times):
+def test_a_cry_has_its_most_frequent_label_the_latest_if_tied(labels, times):
     mixed = PersonalModel.fit(np.eye(len(times)), list(labels), times)
     assert [mixed.labels[k] for k in mixed.truth] == ["b", "a"]
 
 
-def test_context_is_learnt_by_the_same_code():
+def test_context_features_are_learnt():
     rng, times = np.random.default_rng(0), diary(0, 60)[2]
     hours = rng.uniform(0, 6, (len(times), 3))
     labels = np.where(hours[:, 0] > 3, "hungry", "tired").tolist()
@@ -165,7 +165,7 @@ GOOD = {"embeddings": np.eye(3), "labels": ["a", "b", "a"], "times": [0.0, HOUR,
         ({"times": [0.0, 1.0, 2.0]}, "one reason alone"),
     ],
 )
-def test_what_nothing_can_be_learnt_from_is_refused(changed, said):
+def test_unlearnable_cries_and_other_embeddings_are_refused(changed, said):
     with pytest.raises(PersonalError, match=said):
         PersonalModel.fit(**{**GOOD, **changed})
     with pytest.raises(PersonalError, match="3 finite numbers"):  # an embedding of another model
@@ -217,9 +217,7 @@ def test_the_command_reports_a_diary_of_the_page(tmp_path, capsys):
         ("diary.json", "[" * 100_000, "no diary"),
     ],
 )
-def test_the_command_refuses_what_it_cannot_read_in_one_sentence(
-    name, text, said, tmp_path, capsys
-):
+def test_the_command_refuses_invalid_input(name, text, said, tmp_path, capsys):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert main(["personal", str(path if name == "diary.json" else tmp_path)]) == 2
@@ -227,7 +225,7 @@ def test_the_command_refuses_what_it_cannot_read_in_one_sentence(
 
 
 @pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
-def test_an_embedding_is_what_the_answer_was_made_of(folder, examples):
+def test_probabilities_follow_from_the_embedding(folder, examples):
     classifier = CryClassifier.from_pretrained(folder, detector=False)
     prediction = classifier.predict(examples / "synthetic_rhythmic.wav")
     network, pieces = classifier.model, prediction.attention.embedding

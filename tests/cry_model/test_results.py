@@ -136,7 +136,7 @@ def refused_in_train(path):
 @pytest.mark.parametrize(
     ("file", "damage"), [*((PREDICTIONS, t) for t in TABLES), *((RUN, r) for r in RECORDS)]
 )
-def test_a_damaged_file_is_named_and_takes_no_other_run_with_it(root, file, damage):
+def test_a_damaged_file_is_named_and_other_runs_are_kept(root, file, damage):
     path = root.joinpath(*PLACE, file)
     change(path, (TABLES if file == PREDICTIONS else RECORDS)[damage])
     refused_in_train(path)
@@ -144,13 +144,13 @@ def test_a_damaged_file_is_named_and_takes_no_other_run_with_it(root, file, dama
 
 
 @pytest.mark.parametrize(("file", "damage"), OF_ANOTHER_RUN.values(), ids=OF_ANOTHER_RUN)
-def test_what_belongs_to_another_run_is_left_out(root, file, damage):
+def test_files_of_another_run_are_left_out(root, file, damage):
     change(root.joinpath(*PLACE, file), damage)
     left_out(root, root.joinpath(*PLACE, file))
 
 
 @pytest.mark.parametrize("harmless", HARMLESS)
-def test_what_an_editor_does_to_line_ends_changes_nothing(root, harmless):
+def test_line_endings_and_bom_do_not_matter(root, harmless):
     folder = root.joinpath(*PLACE)
     before = results.read_predictions(folder)
     change(folder / PREDICTIONS, HARMLESS[harmless])
@@ -159,7 +159,7 @@ def test_what_an_editor_does_to_line_ends_changes_nothing(root, harmless):
 
 
 @pytest.mark.parametrize("file", [PREDICTIONS, RUN])
-def test_a_disk_that_fails_is_named_in_the_report_too(root, file, monkeypatch):
+def test_an_unreadable_file_is_named_in_the_report(root, file, monkeypatch):
     path, read_bytes = root.joinpath(*PLACE, file), type(root).read_bytes
 
     def failing(self):
@@ -185,7 +185,7 @@ FULL = "improved-ecapa-tdnn"
         ("chance.json", lambda nothing: b"[]"),
     ],
 )
-def test_what_stands_beside_the_runs_takes_none_of_them_away(root, file, damage):
+def test_damaged_extra_files_do_not_remove_runs(root, file, damage):
     change(root / "donateacry" / "clip" / file, damage)
     found = find_runs(root).readable
     (panel,) = (panel for panel in PANELS if panel.name == "leakage")
@@ -198,6 +198,6 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, file, damage)
 @pytest.mark.parametrize(
     "content", [b"", b"recording\nr1\n", b"recording,t_a\nr1,x\n", b"recording,t_a\nr1,1\nr1,1\n"]
 )
-def test_a_damaged_table_of_a_teacher_is_named(tmp_path, content):
+def test_a_damaged_teacher_table_is_named(tmp_path, content):
     (tmp_path / "teacher.csv").write_bytes(content)
     refused_in_train(tmp_path / "teacher.csv")

@@ -79,7 +79,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_files_are_read(name):
+def test_malformed_files_are_read(name):
     found = audio.load(ODD[name])
     files.assert_is_tone(found, RATE)
     if SAMPLES in ODD[name]:
@@ -96,7 +96,7 @@ print(json.dumps([length(path) for path in sys.argv[1:]]))
 """
 
 
-def test_no_note_keeps_the_decoder_for_ever(tmp_path):
+def test_oversized_notes_do_not_hang_the_decoder(tmp_path):
     """Load notes that claim almost 2**32 bytes: libsndfile 1.2.2 seeks back and loops for ever.
 
     Load them in a separate process, as a hanging thread cannot be stopped.
@@ -126,7 +126,7 @@ HEAVY = {
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_what_takes_too_long_is_given_up(monkeypatch, name):
+def test_decoding_stops_at_the_time_limit(monkeypatch, name):
     monkeypatch.setattr(audio, "FLOOR", 0.05)
     start = time.thread_time()
     with pytest.raises(audio.UndecodableAudioError, match="takes too long") as caught:
@@ -136,7 +136,7 @@ def test_what_takes_too_long_is_given_up(monkeypatch, name):
 
 
 @pytest.mark.parametrize("ending", ["wav", "mp3"])  # libsndfile, FFmpeg
-def test_a_longer_sound_may_take_longer(monkeypatch, ending):
+def test_the_time_limit_grows_with_duration(monkeypatch, ending):
     data = encode(tone(48_000, 5), 48_000, ending)
     monkeypatch.setattr(audio, "FLOOR", 0.0)
     monkeypatch.setattr(audio, "PER_SECOND", 0.0)
