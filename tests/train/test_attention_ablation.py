@@ -42,7 +42,7 @@ def ablation(name, gates):
 @pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
 @pytest.mark.parametrize("name", PLACES)
 @torch.no_grad()
-def test_the_answer_is_that_of_the_network_by_hand_and_the_model_stays(settings, name):
+def test_ablated_logits_match_the_reference_and_the_model_is_restored(settings, name):
     model, rng = build(**settings), torch.manual_seed(1)
     features = torch.randn(6, 5, 40, dtype=torch.float64, generator=rng)
     fitted, maps = model(features, return_attention=True)
@@ -138,7 +138,7 @@ def tested(out, root):
     return found
 
 
-def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested, monkeypatch):
+def test_effect_of_uniform_maps_matches_an_independent_computation(out, tested, monkeypatch):
     def uniform(self, query, key):
         batch, tokens, _ = query.shape
         return torch.full((batch, self.heads, tokens, tokens), 1 / tokens)
@@ -172,7 +172,7 @@ def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested
     assert found["distance"]["value"] == pytest.approx(distance, rel=1e-3)
 
 
-def test_entropies_and_lambda_are_those_of_the_maps(out, tested):
+def test_entropies_and_lambda_match_the_attention_maps(out, tested):
     maps = []
     for *_, model, features, _ in tested:
         with torch.no_grad():
@@ -195,7 +195,7 @@ def test_entropies_and_lambda_are_those_of_the_maps(out, tested):
     assert found["differential"]["weight"] == pytest.approx(weights)
 
 
-def test_what_is_there_and_newer_is_not_measured_again(root, copied, capsys):
+def test_up_to_date_results_are_not_measured_again(root, copied, capsys):
     path = effect(copied, PLAIN)
     before = path.read_bytes()
     path.write_text("{}")
@@ -212,7 +212,7 @@ def test_what_is_there_and_newer_is_not_measured_again(root, copied, capsys):
     assert path.read_bytes() == before
 
 
-def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied, capsys):
+def test_weights_of_another_fit_are_reported_and_other_cells_measured(root, copied, capsys):
     folder = cell(copied).saved[0][2]
     model, config = cry_model.load_checkpoint(folder)
     with torch.no_grad():
@@ -252,7 +252,7 @@ def one_seed(out, tmp_path_factory):
     return one
 
 
-def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
+def test_int8_is_measured_on_held_out_recordings(root, one_seed, capsys):
     assert small_fit.command("measure-int8", root, one_seed) == 0
     assert "another first label for" in capsys.readouterr().out
     found = read(one_seed, "int8.json")
@@ -266,7 +266,7 @@ def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
     assert difference == pytest.approx(accuracy["int8"] - accuracy["float32"])
 
 
-def test_maps_are_tested_on_what_a_fold_has_not_heard(root, one_seed, capsys):
+def test_explanations_are_tested_on_held_out_recordings(root, one_seed, capsys):
     assert small_fit.command("check-explanations", root, one_seed) == 0
     assert "gradient_times_input: kept" in capsys.readouterr().out
     found = read(one_seed, "explanations.json")

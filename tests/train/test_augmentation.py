@@ -24,7 +24,7 @@ def test_gain_and_noise_stay_within_their_bounds(rng):
 
 
 @pytest.mark.parametrize(("dim", "longest"), [(1, 8), (2, 30)])
-def test_masks_are_one_stretch_of_at_most_the_length(rng, dim, longest):
+def test_masks_are_one_stretch_of_limited_length(rng, dim, longest):
     hidden = augmentation.mask(torch.ones(300, 64, 200), longest, dim, rng) == 0
     along = hidden.any(dim=3 - dim)
     assert (hidden.all(dim=3 - dim) == along).all()
@@ -42,7 +42,7 @@ def test_mixup_mixes_features_and_targets_alike(rng):
     assert mixup(features, targets, 0.0, rng) == (features, targets)
 
 
-def test_the_equaliser_tilts_the_spectrum_by_its_decibels_and_delays_nothing(rng):
+def test_equaliser_has_the_given_deviation_and_no_delay(rng):
     click = torch.zeros(200, 4000)
     click[:, 2000] = 1.0
     heard = augmentation.equalise(click, 3.0, rng)
@@ -53,7 +53,7 @@ def test_the_equaliser_tilts_the_spectrum_by_its_decibels_and_delays_nothing(rng
 
 
 @pytest.mark.parametrize("percent", [-5, 4])
-def test_a_faster_tone_is_higher_by_as_much(percent):
+def test_change_of_speed_scales_the_pitch(percent):
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(20_000) / 16_000)[None]
     heard = augmentation.change_speed(tone, percent, 16_000)
     assert heard.shape == (1, 16_000)
@@ -66,7 +66,7 @@ KINDS_OF_DAMAGE = 5
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.2, 0.5, 1.0])
-def test_each_kind_of_damage_befalls_its_share_and_keeps_cry_and_level(rng, chance):
+def test_degradations_have_their_probability_and_keep_the_level(rng, chance):
     pitch, t = torch.linspace(300, 900, 1000).unsqueeze(1), torch.arange(RATE // 5) / RATE
     before = sum(torch.sin(2 * torch.pi * k * pitch * t) / (3 * k) for k in (1, 2, 3))
     after = degrade(before, RATE, chance, rng)

@@ -47,7 +47,7 @@ def babies(rng, count):
     ("groups", "promised", "expected"),
     [(4, 0.8, 0.4), (4, 0.81, EVERYTHING), (3, 0.8, EVERYTHING), (0, 0.8, EVERYTHING)],
 )
-def test_four_groups_promise_four_fifths_and_no_more(groups, promised, expected):
+def test_four_groups_allow_a_coverage_of_four_fifths_at_most(groups, promised, expected):
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])[:groups]
     targets, names = one_hot(np.zeros(groups, dtype=int), 2), np.arange(groups).astype(str)
     found = fit_threshold(probabilities, targets, names, promised)
@@ -56,7 +56,7 @@ def test_four_groups_promise_four_fifths_and_no_more(groups, promised, expected)
         assert fit_temperature(probabilities, targets, group_weights(names)) == 1
 
 
-def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for_babies():
+def test_coverage_holds_for_new_babies_only_if_groups_are_used():
     """Measure the coverage on a new baby of a threshold fitted to 25 babies, 400 times."""
     rng, by_group, by_recording = np.random.default_rng(0), [], []
     for _ in range(400):
@@ -120,7 +120,7 @@ def by_hand(table, promised, targets_of):
 
 
 @pytest.mark.parametrize(("taught", "promised"), [(False, 0.7), (False, 0.9), (True, 0.7)])
-def test_what_is_measured_is_what_is_counted_by_hand(taught, promised):
+def test_coverage_and_size_match_a_plain_computation(taught, promised):
     table, rng = synthetic(), np.random.default_rng(3)
     told = {name: rng.dirichlet([1, 1, 1]) for name in table["recording"].unique()}
 
@@ -144,7 +144,7 @@ def test_what_is_measured_is_what_is_counted_by_hand(taught, promised):
     assert found.teacher_temperature == (0.9 if taught else None)
 
 
-def test_pieces_heard_in_training_promise_nothing():
+def test_calibration_refuses_recordings_split_over_folds():
     table = synthetic()
     table["fold"] = np.arange(len(table)) % 4
     with pytest.raises(DataError, match="another protocol than clip"):
@@ -154,7 +154,7 @@ def test_pieces_heard_in_training_promise_nothing():
 # The command
 
 
-def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(copied_fit):
+def test_the_command_changes_only_run_and_config(copied_fit):
     folder, checkpoint = copied_fit / RESULTS, copied_fit / CHECKPOINT
     before, run = contents(copied_fit), json.loads((folder / "run.json").read_text())
     words = [str(folder), "--checkpoint", str(checkpoint), "--coverage", "0.7"]
@@ -177,9 +177,7 @@ def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(copie
         (RESULTS.parent, [], "There is no finished run in"),
     ],
 )
-def test_what_does_not_belong_together_is_one_sentence(
-    copied_fit, monkeypatch, where, more, said, capsys
-):
+def test_mismatched_arguments_are_refused(copied_fit, monkeypatch, where, more, said, capsys):
     monkeypatch.chdir(copied_fit)
     model, config = cry_model.load_checkpoint(CHECKPOINT)
     other = replace(config, training={**config.training, "data": "d2"})

@@ -26,7 +26,7 @@ def test_help_names_the_purpose_and_every_option(name, capsys, monkeypatch):
     assert "None" not in shown
 
 
-def test_words_become_one_frozen_object():
+def test_command_line_is_parsed_into_options():
     words = ["fit", "--system", "resnet18", "ecapa-tdnn", "--dataset", "esc10", "--no-resume"]
     words += ["--set", "batch=4", "noise_db=(-45, -20)", "--seeds", "3", "1", "--set", "mixup=0"]
     options = parse(words)
@@ -79,7 +79,7 @@ NUMBERS = {
         *(([*FIT, "esc10", name, text], name) for name, own in NUMBERS.items() for text in own),
     ],
 )
-def test_what_is_missing_or_wrong_is_one_sentence(words, said, monkeypatch, tmp_path, capsys):
+def test_invalid_options_are_refused_in_one_sentence(words, said, monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("CRY_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
@@ -94,7 +94,7 @@ def test_what_is_missing_or_wrong_is_one_sentence(words, said, monkeypatch, tmp_
 LONG = {"digits": "9" * 5000, "parentheses": "(" * 1000, "signs": "-" * 100_000 + "1"}
 
 
-def test_each_name_goes_where_it_belongs():
+def test_overrides_reach_preset_front_end_and_system():
     words = ["batch=64", "schedule=constant", "mixup=0", "noise_db=None", "channels=32"]
     preset, settings = apply_overrides(BEST, [*words, "kind=pcen", "floor_db=-60"])
     assert preset == replace(
@@ -118,7 +118,7 @@ def test_each_name_goes_where_it_belongs():
         *(pytest.param(f"epochs={text}", id=name) for name, text in LONG.items()),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence(words):
+def test_invalid_overrides_are_refused_in_one_sentence(words):
     with pytest.raises(DataError) as refused:
         apply_overrides(BEST, [words])
     assert words.split("=")[0] in str(refused.value).lower()

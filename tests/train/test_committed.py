@@ -58,7 +58,7 @@ def config_of(name):
 
 
 @pytest.mark.parametrize("folder", SCORED, ids=name_of)
-def test_metrics_follow_from_predictions_and_no_group_is_on_both_sides(folder):
+def test_metrics_follow_from_predictions_and_groups_stay_in_a_fold(folder):
     table, record, _ = read(folder)
     truth, p = means(folder)
     ran, measured = record["configuration"], record["metrics"]["recording"]
@@ -84,7 +84,7 @@ def test_metrics_follow_from_predictions_and_no_group_is_on_both_sides(folder):
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_a_checkpoint_carries_what_was_measured(name):
+def test_a_checkpoint_has_its_measured_numbers(name):
     _, record, _ = read(BUNDLED[name])
     config = config_of(name)
     assert config["evaluation"] == record["metrics"]["recording"]
@@ -95,7 +95,7 @@ def test_a_checkpoint_carries_what_was_measured(name):
 
 
 @pytest.mark.parametrize("name", [*BUNDLED, "cries"])
-def test_the_calibration_is_computed_from_the_predictions(name):
+def test_calibration_follows_from_the_predictions(name):
     folder = BUNDLED.get(name, DISTILLED)
     table, record, _ = read(folder)
     found = record["calibration"] if name == "cries" else config_of(name)["calibration"]
@@ -110,7 +110,7 @@ def test_the_calibration_is_computed_from_the_predictions(name):
             assert found[key] == value, key
 
 
-def test_the_agreement_of_the_student_follows_from_what_it_and_its_teacher_answered():
+def test_agreement_of_the_student_follows_from_the_predictions():
     table, record, columns = read(DISTILLED)
     mean = table.groupby("recording")[columns].mean()
     told = pd.read_csv(DISTILLED / "teacher.csv").set_index("recording").loc[mean.index]
@@ -122,7 +122,7 @@ def test_the_agreement_of_the_student_follows_from_what_it_and_its_teacher_answe
 
 
 @pytest.mark.parametrize("dataset", ["donateacry", "donateacry_ios", "esc10", "synthetic6"])
-def test_a_permutation_test_of_a_corpus_says_what_readme_concludes(dataset):
+def test_permutation_tests_support_the_conclusion_in_readme(dataset):
     """Check that p > 0.05 on Donate-a-Cry for every score, and p <= 0.05 on other corpora."""
     for path in (RESULTS / dataset).glob("*/chance.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def test_a_permutation_test_of_a_corpus_says_what_readme_concludes(dataset):
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)
-def test_a_trial_saw_nothing_of_what_was_put_aside(trial):
+def test_trials_use_no_held_out_recordings(trial):
     table, record, _ = read(trial)
     ran = record["configuration"]
     reported = read(RESULTS / ran["dataset"] / ran["protocol"] / ran["system"])[0]
@@ -146,7 +146,7 @@ def test_a_trial_saw_nothing_of_what_was_put_aside(trial):
 
 
 @pytest.mark.parametrize("dataset", ["esc10", "donateacry", "synthetic6", "challenge6_cuts"])
-def test_the_reported_results_were_fitted_with_the_preset_that_was_decided(dataset):
+def test_reported_results_used_the_chosen_preset(dataset):
     for protocol in PROTOCOLS:
         for path in (RESULTS / dataset / protocol).glob("*/run.json"):
             ran = read_record(path)["configuration"]

@@ -37,7 +37,7 @@ def prepared(root, config=CONFIG):
     return prepare(DATASETS["donateacry"], root, root / "cache", config)
 
 
-def test_it_holds_what_was_decoded_to_16_bits(made_up_root, clips, tmp_path):
+def test_prepared_corpus_holds_the_audio_in_16_bits(made_up_root, clips, tmp_path):
     data, path = prepare(DATASETS["donateacry"], made_up_root, tmp_path, CONFIG)
     for own, other in zip(data.clips.items, clips.items, strict=True):
         assert replace(own, path=other.path) == other
@@ -49,7 +49,7 @@ def test_it_holds_what_was_decoded_to_16_bits(made_up_root, clips, tmp_path):
     assert size < path.stat().st_size < 1.05 * size + 20_000
 
 
-def test_it_is_written_once_and_again_when_a_recording_or_the_rate_changes(root):
+def test_prepared_corpus_is_rewritten_when_recordings_or_rate_change(root):
     first, path = prepared(root)
     written = path.stat().st_mtime_ns
     assert prepared(root, PAPER_FRONT_END)[1] == path
@@ -65,9 +65,7 @@ def test_it_is_written_once_and_again_when_a_recording_or_the_rate_changes(root)
     assert path.stat().st_mtime_ns != written
 
 
-def test_what_cannot_be_read_is_left_out_and_named_and_takes_no_other_with_it(
-    root, tmp_path, capsys, monkeypatch
-):
+def test_unreadable_recordings_are_left_out_and_named(root, tmp_path, capsys, monkeypatch):
     folder, load_one = root / "donateacry" / "tired", audio.load
     soundfile.write(folder / "huge.wav", cry(9, 2.0, 8000) * 1e30, 8000, subtype="FLOAT")
     write(folder / "odd.wav", cry(9, 2.0, 8000), 8000)
@@ -89,7 +87,7 @@ def test_what_cannot_be_read_is_left_out_and_named_and_takes_no_other_with_it(
         assert ["hungry", "1", "1", "5.0"] in [line.split() for line in said.splitlines()]
 
 
-def test_a_missing_or_damaged_file_is_one_sentence(root):
+def test_a_missing_or_damaged_prepared_corpus_is_refused(root):
     with pytest.raises(DataError, match="There is no file"):
         load(root / "none.safetensors", CONFIG)
     _, path = prepared(root)
@@ -127,7 +125,7 @@ def cut_clips():
         ("baby", {"recording": True, "source": True, "group": True}),
     ],
 )
-def test_what_stays_together_what_crosses_and_that_labels_are_spread(cut_clips, protocol, together):
+def test_protocols_keep_their_groups_together_and_stratify_labels(cut_clips, protocol, together):
     clips = cut_before_splitting(cut_clips, CONFIG) if protocol == "clip" else cut_clips
     folds = split(clips.items, protocol, 5, 0)
     table = pd.DataFrame([vars(item) for item in clips.items]).assign(tested=folds)
@@ -139,7 +137,7 @@ def test_what_stays_together_what_crosses_and_that_labels_are_spread(cut_clips, 
     assert (split(clips.items, protocol, 5, 3) != folds).any()
 
 
-def test_pieces_of_the_clip_protocol_do_not_overlap_and_lose_nothing(cut_clips):
+def test_pieces_of_the_clip_protocol_partition_the_recordings(cut_clips):
     cut = cut_before_splitting(cut_clips, CONFIG)
     pieces = list(zip(cut.items, cut.waveforms, strict=True))
     for item, wave in zip(cut_clips.items, cut_clips.waveforms, strict=True):
@@ -153,7 +151,7 @@ def test_pieces_of_the_clip_protocol_do_not_overlap_and_lose_nothing(cut_clips):
     assert [item.label for item in cut.items] == ["abc"[label] for label in cut.labels]
 
 
-def test_official_folds_are_taken_where_groups_must_not_cross(cut_clips):
+def test_official_folds_are_used_by_grouped_protocols(cut_clips):
     items = [replace(item, fold=i % 4) for i, item in enumerate(cut_clips.items)]
     for protocol in ("recording", "baby"):
         assert split(items, protocol, 4, 7).tolist() == [item.fold for item in items]
@@ -163,7 +161,7 @@ def test_official_folds_are_taken_where_groups_must_not_cross(cut_clips):
 
 
 @pytest.mark.parametrize("protocol", ["recording", "baby"])
-def test_a_test_part_is_tested_and_nothing_of_it_is_learnt(cut_clips, protocol):
+def test_nothing_related_to_a_test_part_is_learnt_from(cut_clips, protocol):
     key = PROTOCOLS[protocol]
     items = [
         replace(item, fold=0 if i < 8 else ONLY_LEARNT) for i, item in enumerate(cut_clips.items)
@@ -199,7 +197,7 @@ def cries():
     ("ending", "shift"),  # s, not a multiple of the hop
     [("mp3", 0.33), ("ogg", 2.01), ("m4a", 0.0), ("wav", 0.33)],
 )
-def test_another_codec_level_and_cut_is_a_duplicate(cries, ending, shift):
+def test_duplicates_are_found_across_codec_level_and_cut(cries, ending, shift):
     later = 0.2 * cries[0][round(shift * HZ) :]
     again = heard(encode(later[:, None], HZ, ending), None)
     assert near_duplicates([*map(heard, cries), again]) == [(0, len(cries))]
@@ -215,12 +213,12 @@ def test_another_codec_level_and_cut_is_a_duplicate(cries, ending, shift):
         ([(0, 0, 1.2), (4, 0, 1.2), (0, 0, 1.2)], [(0, 2)]),
     ],
 )
-def test_two_cuts_are_duplicates_if_they_share_more_than_half_and_two_seconds(cries, cuts, pairs):
+def test_cuts_that_share_half_and_two_seconds_are_duplicates(cries, cuts, pairs):
     waves = [cries[i][round(begin * HZ) : round(end * HZ)] for i, begin, end in cuts]
     assert near_duplicates([*map(heard, waves)]) == pairs
 
 
-def test_recordings_at_8_and_16_khz_find_each_other(data_root):
+def test_duplicates_are_found_between_8_and_16_khz(data_root):
     low = {i.recording.lower(): i for i in public.read_donateacry(data_root).items}
     high = {i.recording.lower(): i for i in public.read_ios(data_root).items}
     both = sorted(set(low) & set(high))[::6]  # every sixth of the 182

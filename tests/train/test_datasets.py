@@ -17,13 +17,13 @@ UPLOAD = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856-1430742197-1.0-m-04"
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_an_empty_folder_says_what_to_put_where(name, tmp_path):
+def test_an_empty_folder_is_refused_with_instructions(name, tmp_path):
     with pytest.raises(DataError, match=r"There (are|is) no .* in .*(Put |prepare )") as error:
         DATASETS[name].read(tmp_path)
     assert str(tmp_path) in str(error.value)
 
 
-def test_what_is_prepared_is_the_same_on_any_number_of_threads(tmp_path):
+def test_preparation_does_not_depend_on_threads(tmp_path):
     for number, label in enumerate("aabb"):
         write(tmp_path / "sounds" / label / f"{number}.wav", cry(number, 2.0))
     found, before = set(), torch.get_num_threads()
@@ -36,7 +36,7 @@ def test_what_is_prepared_is_the_same_on_any_number_of_threads(tmp_path):
     assert len(found) == 1
 
 
-def test_donateacry_has_the_recordings_and_babies_that_it_should(data_root):
+def test_donateacry_has_the_documented_counts(data_root):
     corpus = public.read_donateacry(data_root)
     assert Counter(i.label for i in corpus.items) == {
         "hungry": 382, "discomfort": 27, "tired": 24, "belly_pain": 16, "burping": 8,
@@ -56,7 +56,7 @@ def test_ios_names_give_label_and_installation(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["0-100032-A.ogg", "1-rose-A.ogg", "1-100032.ogg"])
-def test_esc10_names_give_label_fold_and_source_and_others_are_refused(tmp_path, name):
+def test_esc10_names_give_label_fold_and_source(tmp_path, name):
     touch(tmp_path / "esc10" / "004 - Baby cry" / "5-151085-A.ogg", tmp_path / "esc10" / "README")
     (item,) = public.read_esc10(tmp_path).items
     assert (item.label, item.recording, item.fold) == ("baby_cry", "5-151085-A", 4)
@@ -66,7 +66,7 @@ def test_esc10_names_give_label_fold_and_source_and_others_are_refused(tmp_path,
         public.read_esc10(tmp_path)
 
 
-def test_esc10_has_ten_labels_and_five_folds_that_no_source_crosses(data_root):
+def test_esc10_has_ten_labels_and_no_source_crosses_folds(data_root):
     corpus = public.read_esc10(data_root)
     assert Counter(i.label for i in corpus.items) == dict.fromkeys(corpus.labels, 40)
     assert Counter(i.fold for i in corpus.items) == dict.fromkeys(range(5), 80)
@@ -95,7 +95,7 @@ def challenge_root(tmp_path_factory):
     return root
 
 
-def test_challenge6_regroups_by_length_and_by_sound_wherever_it_was_unpacked(challenge_root):
+def test_challenge6_is_regrouped_by_length_and_by_sound(challenge_root):
     corpus = challenge6.read(challenge_root)
     assert challenge6.read(challenge_root / "challenge6") == corpus
     assert labels(corpus) == {
@@ -121,7 +121,7 @@ def test_challenge6_regroups_by_length_and_by_sound_wherever_it_was_unpacked(cha
         (["awake/test_0"], r"test_0\.wav is not named .*\(awake_<n>\.wav\)"),
     ],
 )  # fmt: skip
-def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path, names, says):
+def test_challenge6_with_missing_labels_or_wrong_names_is_refused(tmp_path, names, says):
     touch(*(tmp_path / "train" / f"{name}.wav" for name in names))
     (tmp_path / "train" / "hug").mkdir()
     with pytest.raises(DataError, match=says):
@@ -142,7 +142,7 @@ def cuts(tmp_path):
     return tmp_path
 
 
-def test_groups_of_cuts_are_the_table_s_joined_with_equal_sound(cuts, tmp_path):
+def test_groups_of_cuts_join_the_table_with_equal_sound(cuts, tmp_path):
     data, _ = prepare(DATASETS["challenge6_cuts"], cuts, tmp_path / "cache", WIDE.front_end)
     found = [item.group for item in data.clips.items]
     assert found[0] == found[1] != found[2] == found[3]
@@ -158,7 +158,7 @@ def test_groups_of_cuts_are_the_table_s_joined_with_equal_sound(cuts, tmp_path):
         ("file,label,group\nhug/hug_09.flac,hug,1\n", "hug_09.flac, which is not there"),
     ],
 )
-def test_what_is_wrong_with_the_table_of_cuts_is_named(cuts, table, says):
+def test_an_invalid_table_of_cuts_is_refused(cuts, table, says):
     (cuts / "challenge6_cuts" / "groups.csv").write_text(table)
     with pytest.raises(DataError, match=says):
         challenge6.read_cuts(cuts)

@@ -76,7 +76,7 @@ def front_end():
     return FrontEnd(PRESET.front_end).eval()
 
 
-def test_what_it_learns_from_tones_holds_for_others(toy, front_end):
+def test_a_fitted_detector_generalises_to_other_tones(toy, front_end):
     numbers, rng = torch.arange(len(toy.lengths)), torch.Generator().manual_seed(0)
     how = toy, numbers, front_end, PRESET.augmentation
     examples = [make_examples(*how, seconds, 100, rng) for seconds in SECONDS]
@@ -97,7 +97,7 @@ def places(windows):
     return {tuple(row) for row in windows.places.tolist()}
 
 
-def test_the_teacher_says_which_windows_are_cries(front_end):
+def test_teacher_scores_select_the_windows(front_end):
     silent = tone(4, 0)
     silent[: 2 * HZ] = 0
     recordings = (
@@ -116,7 +116,7 @@ def test_the_teacher_says_which_windows_are_cries(front_end):
     assert (torch.cat([data.cries.weights, data.others.weights]) > 0).all()
 
 
-def test_examples_are_of_one_fold_each_and_know_what_is_heard_in_them(front_end, tmp_path):
+def test_examples_mix_clips_of_one_fold_and_record_their_sources(front_end, tmp_path):
     recordings = (
         *(("baby_cry", CRY, tone(3, n), 0.9) for n in range(4)),
         *(("rain", OTHER, noise(3, n), 0.0) for n in range(4)),
@@ -152,7 +152,7 @@ def corpus(root):
     return detector.read(root)
 
 
-def test_it_holds_every_upload_once_and_only_cries_are_cries(corpus, root):
+def test_corpus_has_every_upload_once_with_the_right_label(corpus, root):
     both = public.read_donateacry, public.read_ios
     named = {item.recording.lower() for read in both for item in read(root).items}
     sent = {path.stem.lower() for path in (root / ANDROID).glob("*.3gp")}
@@ -170,7 +170,7 @@ def test_it_holds_every_upload_once_and_only_cries_are_cries(corpus, root):
     assert not torch.equal(first, second)
 
 
-def test_folds_keep_groups_together_and_are_those_of_esc10(corpus):
+def test_folds_keep_groups_together_and_follow_esc10(corpus):
     table = pd.DataFrame([vars(item) for item in corpus.items])
     assert (table.groupby("group")["fold"].nunique() == 1).all()
     cries = table[table["recording"].map(kind_of) == ESC_CRY]
@@ -180,7 +180,7 @@ def test_folds_keep_groups_together_and_are_those_of_esc10(corpus):
     assert all(int(i.path.name.partition("-")[0]) - 1 == i.fold for i in esc)
 
 
-def test_each_kind_that_is_no_recording_of_a_corpus_is_left_out_with_one_family(corpus):
+def test_each_kind_is_held_out_with_exactly_one_family(corpus):
     left_out = Counter(kind for family in FAMILIES.values() for kind in family)
     assert set(left_out.values()) == {1}
     made = {*synthetic_sounds.KINDS, *other_sounds.KINDS, detector.SPEECH, detector.RAISED_SPEECH}
@@ -190,7 +190,7 @@ def test_each_kind_that_is_no_recording_of_a_corpus_is_left_out_with_one_family(
 
 
 @pytest.mark.parametrize("missing", [ANDROID, "speech"])  # other parts have readers that report it
-def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
+def test_a_missing_part_is_named(root, tmp_path, missing):
     for folder in root.iterdir():
         if folder.name != missing:
             (tmp_path / folder.name).symlink_to(folder)
@@ -215,7 +215,7 @@ def tagger(data_root):
     return Tagger(data_root / NAME)
 
 
-def test_a_window_is_what_it_is_alone_at_any_level(tagger):
+def test_teacher_scores_windows_independently_at_any_level(tagger):
     wave = 0.3 * torch.randn(WINDOW + 2 * STEP, generator=torch.Generator().manual_seed(0))
     wave = wave.clamp(-1, 1)
     wave[::STEP] = 1  # equal peak in every window
@@ -226,9 +226,7 @@ def test_a_window_is_what_it_is_alone_at_any_level(tagger):
     torch.testing.assert_close(tagger(0.01 * wave, RATE), answers, atol=1e-3, rtol=0.01)
 
 
-def test_answers_are_kept_for_these_clips_alone(
-    tagger, data_root, front_end, tmp_path, monkeypatch
-):
+def test_teacher_scores_are_cached_by_clips(tagger, data_root, front_end, tmp_path, monkeypatch):
     items = public.read_esc10(data_root).items
     chosen = tuple(i for i in items if i.label in ("baby_cry", "rooster"))[::10]
     clips = load_clips(Corpus("esc10", ("baby_cry", "rooster"), chosen, ""), front_end)
@@ -243,7 +241,7 @@ def test_answers_are_kept_for_these_clips_alone(
         assert torch.equal(again, rows)
 
 
-def test_what_is_missing_is_one_sentence(tmp_path, monkeypatch):
+def test_a_missing_teacher_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(DataError, match=r"requirements-dev\.txt"):
         Tagger(tmp_path)

@@ -37,7 +37,7 @@ QUICK = replace(BEST, epochs=1, batch=8)
 
 
 @pytest.mark.parametrize("hardware", [True, False])
-def test_auto_follows_the_hardware_whatever_was_before(hardware, monkeypatch):
+def test_auto_precision_follows_the_hardware(hardware, monkeypatch):
     other, expected = ("float32", "bf16") if hardware else ("bfloat16", "no")
     with as_found():
         make_accelerator("cpu", other)
@@ -45,7 +45,7 @@ def test_auto_follows_the_hardware_whatever_was_before(hardware, monkeypatch):
         assert make_accelerator("cpu").mixed_precision == expected
 
 
-def test_an_older_accelerator_keeps_its_precision(clips):
+def test_earlier_accelerators_keep_their_precision(clips):
     def result(accelerator):
         torch.manual_seed(0)
         model = cry_model.build_model(SYSTEM, 5, 64, channels=8, stages=1)
@@ -92,9 +92,7 @@ def settings():
         (SYSTEM, False, True),
     ],
 )
-def test_a_fit_leaves_the_process_as_it_found_it(
-    made_up_root, tmp_path, monkeypatch, system, used, broken
-):
+def test_a_fit_restores_global_state(made_up_root, tmp_path, monkeypatch, system, used, broken):
     more = ("--no-checkpoint", "--precision", "bfloat16", "--deterministic")
     if broken:
         failing = Mock(side_effect=KeyboardInterrupt)
@@ -136,9 +134,7 @@ def test_two_processes_give_the_gradients_of_one(made_up_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
-    made_up_root, tmp_path, hub
-):
+def test_a_fit_on_two_processes_publishes_once(made_up_root, tmp_path, hub):
     given = [*arguments(made_up_root, tmp_path), "--publish", "user/cry"]
     variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER, **TWO)
     said = python(*LAUNCH, "-m", "train", *given, **variables)
@@ -154,7 +150,7 @@ def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
 
 
 @pytest.mark.parametrize("outcome", [{"a": 1}, DataError("It is not there.")])
-def test_what_the_first_process_finds_or_raises_reaches_the_other(monkeypatch, outcome):
+def test_results_and_errors_of_the_first_process_are_broadcast(monkeypatch, outcome):
     sent = []
 
     def broadcast(objects):
@@ -177,7 +173,7 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUD
 
 
 @cuda
-def test_the_gradient_on_cuda_is_the_processors(clips):
+def test_gradients_on_cuda_match_the_cpu(clips):
     sums = []
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)

@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_targets_mix_labels_and_the_teachers_answer(checkpoint, weight):
+def test_targets_mix_labels_and_teacher_probabilities(checkpoint, weight):
     waves = torch.randn(3, 24_000, generator=torch.manual_seed(0))
     targets = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]])
     teacher = load_teacher(checkpoint, weight, LABELS, SYSTEM, BEST.front_end, CPU)
@@ -58,7 +58,7 @@ def test_targets_mix_labels_and_the_teachers_answer(checkpoint, weight):
 
 
 @pytest.mark.parametrize(("name", "known"), [("donateacry_ios", 21), ("theirs", 0)])
-def test_unlabelled_recordings_join_without_those_that_are_there_already(clips, name, known):
+def test_unlabelled_recordings_join_without_duplicates(clips, name, known):
     """Recognise known recordings by name among uploads, and by sound in other corpora."""
     few, extra = clips.subset(range(6)), clips.subset([known, 20])
     namesake = few.items[1].recording
@@ -72,7 +72,7 @@ def test_unlabelled_recordings_join_without_those_that_are_there_already(clips, 
     assert data.corpus.licence == "one licence; another"
 
 
-def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
+def test_a_teacher_fitted_on_the_corpus_prevents_measurement(
     checkpoint, made_up_root, tmp_path, capsys
 ):
     model, config = cry_model.load_checkpoint(checkpoint)
@@ -123,9 +123,7 @@ def of_cries(root, out, *more):
     return fit(root, out, "--dataset", "cries", "--preset", "distil", *more, *size)
 
 
-def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
-    root, mlp, tmp_path, monkeypatch, capsys
-):
+def test_agreement_is_measured_on_held_out_babies(root, mlp, tmp_path, monkeypatch, capsys):
     learnt, train_model = [], cross_validation.train_model
 
     def remember(run, clips, *rest):
@@ -161,14 +159,14 @@ def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     assert prediction.calibration.threshold == pytest.approx(calibration.threshold, abs=1e-4)
 
 
-def test_what_a_teacher_cannot_do_is_one_sentence(root, mlp, tmp_path, capsys):
+def test_invalid_distillation_is_refused(root, mlp, tmp_path, capsys):
     assert of_cries(root, tmp_path) == 2
     assert "No recording has a label" in capsys.readouterr().err
     assert of_cries(root, tmp_path, "--teacher", mlp, "--protocol", "clip") == 2
     assert "whole recordings" in capsys.readouterr().err
 
 
-def test_agreement_and_gain_are_what_numpy_counts():
+def test_agreement_and_divergence_match_numpy_and_scipy():
     rng = np.random.default_rng(0)
     teacher, student = (rng.dirichlet([1, x, x], 60) for x in (0.3, 1))
     names = [f"r{i}" for i in range(60)]
@@ -187,9 +185,7 @@ def test_agreement_and_gain_are_what_numpy_counts():
     assert found.constant_divergence.value == pytest.approx(expected)
 
 
-def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_classifier(
-    mlp, root, accelerator
-):
+def test_a_student_regresses_features_and_reuses_the_classifier(mlp, root, accelerator):
     front_end = FrontEnd(DISTIL.front_end)
     teacher = load_teacher(mlp, 1.0, (), SYSTEM, DISTIL.front_end, CPU)
     waves = torch.randn(3, 48_000, generator=torch.manual_seed(0))
@@ -231,7 +227,7 @@ def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
         ({"channels": 32}, SYSTEM, "do not fit"),
     ],
 )
-def test_weights_of_something_else_are_refused(tmp_path, given, system, said):
+def test_incompatible_start_weights_are_refused(tmp_path, given, system, said):
     begun(tmp_path, **given)
     with pytest.raises(DataError, match=said):  # at once, or when they are loaded into the system
         load_start(tmp_path, "donateacry", system, BEST.front_end).begin(
@@ -239,9 +235,7 @@ def test_weights_of_something_else_are_refused(tmp_path, given, system, said):
         )
 
 
-def test_a_fit_says_who_taught_it_and_what_it_began_with(
-    checkpoint, finished_fit, made_up_root, tmp_path
-):
+def test_a_fit_records_its_teacher_and_start(checkpoint, finished_fit, made_up_root, tmp_path):
     begun(tmp_path / "start")
     more = ("--teacher", checkpoint, "--teacher-weight", "0.9", "--start-from", tmp_path / "start")
     assert fit(made_up_root, tmp_path, *more, "--no-checkpoint") == 0

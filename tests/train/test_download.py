@@ -113,7 +113,7 @@ def refused(url, root):
     [([], 1), ([(200, 50_000)] * 2, 3), ([(503, 0)] * 2, 3)],
     ids=["at once", "breaks", "busy"],
 )
-def test_the_corpus_and_its_sibling_lie_where_their_readers_look(site, tmp_path, first, asked):
+def test_a_corpus_and_its_sibling_are_unpacked_in_place(site, tmp_path, first, asked):
     root, site.first = tmp_path / "new", first
     touch(root / "repository.zip.part", tmp_path / "made" / "x")
     (root / "repository.zip.part").write_bytes(WHOLE + b"more")  # left by an earlier run
@@ -126,7 +126,7 @@ def test_the_corpus_and_its_sibling_lie_where_their_readers_look(site, tmp_path,
     assert modes[0] == modes[1]  # other users may read it
 
 
-def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
+def test_existing_folders_are_not_downloaded(site, tmp_path, capsys):
     touch(tmp_path / "cries" / "mine.wav")
     fetched(site.url, tmp_path)
     assert "already there" in capsys.readouterr().out
@@ -139,7 +139,7 @@ def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
 # Failed downloads
 
 
-def test_without_a_network_or_the_file_it_says_what_to_put_where(site, tmp_path):
+def test_a_failed_download_is_refused_with_instructions(site, tmp_path):
     site.first = [(404, 0)]
     assert f"{site.url} could not be downloaded (answer 404)" in refused(site.url, tmp_path)
     assert site.asked == 1
@@ -148,14 +148,14 @@ def test_without_a_network_or_the_file_it_says_what_to_put_where(site, tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_leaves_no_half_file(site, tmp_path):
+def test_a_full_disk_leaves_no_partial_file(site, tmp_path):
     (tmp_path / "repository.zip.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         fetched(site.url, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_folder(site, tmp_path, monkeypatch):
+def test_a_full_disk_while_unpacking_leaves_no_partial_folder(site, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "copyfileobj", Mock(side_effect=OSError(errno.ENOSPC, "full")))
     with pytest.raises(OSError, match="full"):
         fetched(site.url, tmp_path)
@@ -175,16 +175,14 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
-def test_an_archive_that_is_not_what_it_should_be_is_refused_and_kept(
-    site, tmp_path, content, message
-):
+def test_a_wrong_archive_is_refused_and_kept(site, tmp_path, content, message):
     root, site.content = tmp_path / "a" / "b", content
     assert re.search(message, refused(site.url, root))
     assert contents(tmp_path) == {"a/b/repository.zip": content}
 
 
 @pytest.mark.parametrize("name", ["../evil.wav", f"{INSIDE}/../../../evil.wav", "/evil.wav"])
-def test_what_an_archive_names_outside_of_itself_is_not_written(site, tmp_path, name):
+def test_paths_outside_of_the_folder_are_not_written(site, tmp_path, name):
     site.content = zipped(**{name: b"evil"})
     fetched(site.url, tmp_path / "a" / "b")
     assert contents(tmp_path / "a" / "b" / "cries") == FILES | README
@@ -200,7 +198,7 @@ def test_a_corpus_without_an_archive_says_so(tmp_path):
         download("challenge6", DATASETS["challenge6"].archive, tmp_path)
 
 
-def test_the_digest_of_esc10_is_that_of_the_recordings(data_root):
+def test_digest_of_esc10_matches_the_recordings(data_root):
     (folder,) = DATASETS["esc10"].archive.folders
     paths = (data_root / "esc10").glob(folder.pattern)
     files = {path.relative_to(data_root / "esc10").as_posix(): path.read_bytes() for path in paths}

@@ -40,7 +40,7 @@ def root(tmp_path_factory):
     return folder.parent
 
 
-def test_the_real_table_is_the_one_that_design_describes(data_root):
+def test_the_real_table_has_the_documented_counts(data_root):
     whole, part = read_features(data_root, ALL), read_features(data_root, ONE_RATE)
     assert len(whole.clips.items) == 918
     assert len(part.clips.items) == 720
@@ -68,7 +68,7 @@ def test_the_real_table_is_the_one_that_design_describes(data_root):
         ("train_features.csv", lambda t: t.assign(rms=np.inf), "no finite number"),
     ],
 )
-def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
+def test_a_damaged_table_is_refused(root, tmp_path, file, change, words):
     folder = tmp_path / "challenge6"
     folder.mkdir()
     for name in ("train_features.csv", "durations.csv"):
@@ -78,7 +78,7 @@ def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
         read_features(tmp_path, ALL)
 
 
-def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tmp_path):
+def test_one_command_measures_both_tables_and_ships_the_16_khz_one(root, tmp_path):
     how = ("--system", "feature-mlp", "--dataset", ALL, "--protocol", "recording", "--folds", 2)
     how += ("--seeds", 0, 1, "--epochs", 25, "--set", "hidden=32", "members=2", "batch=16")
     assert small_fit.command("fit", root, tmp_path, *how) == 0
@@ -111,7 +111,7 @@ def svm(data, table):
     return np.mean(right)
 
 
-def test_the_features_of_any_audio_are_a_table_too(made_up_root, tmp_path):
+def test_features_of_any_audio_corpus_can_be_fitted(made_up_root, tmp_path):
     how = ("--system", "feature-mlp", "--dataset", "donateacry", "--folds", 3, "--epochs", 5)
     for protocol in ("baby", "clip"):
         more = (*how, "--protocol", protocol, "--set", "hidden=16", "batch=8")

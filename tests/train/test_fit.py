@@ -45,7 +45,7 @@ def results_in(out):
         pytest.param("folder", "synthetic6/train", marks=pytest.mark.slow),
     ],
 )
-def test_from_files_to_an_answer(name, below, synthetic, tmp_path):
+def test_a_fit_yields_a_working_checkpoint(name, below, synthetic, tmp_path):
     where = ("--data-root", synthetic / below, "--cache", tmp_path / "cache")
     assert fit(synthetic, tmp_path, "--dataset", name, *where) == 0
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()
@@ -55,7 +55,7 @@ def test_from_files_to_an_answer(name, below, synthetic, tmp_path):
     assert set(answer.probabilities) == set(synthetic6.LABELS)
 
 
-def test_predictions_cover_every_recording_once_and_the_record_says_how_good(finished_fit):
+def test_predictions_cover_every_recording_and_match_the_record(finished_fit):
     table, record = results_in(finished_fit)
     assert list(table) == ["clip", "recording", "group", "fold", "seed", "label", *P]
     assert table["recording"].nunique() == 30
@@ -72,7 +72,7 @@ def test_predictions_cover_every_recording_once_and_the_record_says_how_good(fin
     assert record["parameters"] == sum(weight.numel() for weight in model.parameters())
 
 
-def test_the_checkpoint_answers_and_carries_the_measured_numbers(finished_fit, made_up_root):
+def test_the_checkpoint_predicts_and_has_the_measured_numbers(finished_fit, made_up_root):
     classifier = cry_model.CryClassifier.from_pretrained(finished_fit / CHECKPOINT)
     prediction = classifier.predict(next(made_up_root.rglob("*.wav")))
     assert tuple(prediction.probabilities) == LABELS
@@ -101,14 +101,14 @@ def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
 # Resuming from existing results
 
 
-def test_what_is_there_is_not_fitted_again(finished_fit, made_up_root, monkeypatch):
+def test_finished_folds_are_not_fitted_again(finished_fit, made_up_root, monkeypatch):
     monkeypatch.setattr("train.fit.trainer.fit", None)  # would raise if called
     before = contents(finished_fit)
     assert fit(made_up_root, finished_fit) == 0
     assert contents(finished_fit) == before
 
 
-def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_root):
+def test_an_interrupted_run_resumes_to_the_same_predictions(copied_fit, made_up_root):
     path = copied_fit / RESULTS / "predictions.csv"
     whole, table = path.read_bytes(), pd.read_csv(path)
     table[table["fold"] == 0].to_csv(path, index=False, float_format="%.6f")
@@ -116,7 +116,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_ro
     assert path.read_bytes() == whole
 
 
-def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
+def test_only_complete_seeds_count_and_each_once(copied_fit, made_up_root):
     path = copied_fit / RESULTS / "predictions.csv"
 
     def measured(*seeds):
@@ -134,7 +134,7 @@ def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
     assert again == alone
 
 
-def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_path):
+def test_the_checkpoint_reports_the_hardest_protocol(made_up_root, tmp_path):
     weights = set()
     for protocol, hardest in (("recording", "recording"), ("baby", "baby"), ("clip", "baby")):
         assert fit(made_up_root, tmp_path, "--protocol", protocol) == 0
@@ -148,7 +148,7 @@ def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_nothing_that_the_outer_fold_tests_is_left(clips, protocol):
+def test_training_part_excludes_the_outer_test_fold(clips, protocol):
     units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
     key = PROTOCOLS[protocol]
     part = OuterFold(1, 3).training_part(units, protocol, 2)
@@ -157,7 +157,7 @@ def test_nothing_that_the_outer_fold_tests_is_left(clips, protocol):
     assert not {key(item) for item in part.items} & {key(item) for item in tested.items}
 
 
-def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root, tmp_path, clips):
+def test_a_trial_is_scored_on_inner_folds_without_a_final_model(made_up_root, tmp_path, clips):
     more = ("--folds", "3", "--outer-fold", "0", "--save-folds")
     assert fit(made_up_root, tmp_path, *more) == 0
     table, record = results_in(tmp_path)

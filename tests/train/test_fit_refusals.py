@@ -34,16 +34,14 @@ def refused(made_up_root, tmp_path, capsys):
         (["--data-root", "/nowhere"], "There are no recordings in"),
     ],
 )
-def test_what_the_corpus_does_not_have_is_refused(refused, words, said):
+def test_impossible_folds_or_folders_are_refused(refused, words, said):
     assert said in refused(*words)
 
 
 # Results of another run, or damaged ones
 
 
-def test_other_settings_or_other_sound_do_not_mix_with_an_earlier_run(
-    finished_fit, made_up_root, tmp_path, refused
-):
+def test_other_settings_or_sound_are_refused(finished_fit, made_up_root, tmp_path, refused):
     assert "other settings" in refused("--preset", "paper", out=finished_fit)
     shutil.copytree(made_up_root / "donateacry", tmp_path / "donateacry")
     file = next(tmp_path.rglob("*.wav"))
@@ -52,7 +50,7 @@ def test_other_settings_or_other_sound_do_not_mix_with_an_earlier_run(
     assert "other settings or data" in refused(out=finished_fit, root=tmp_path)
 
 
-def test_two_fits_into_one_folder_do_not_mix(refused, tmp_path):
+def test_a_second_fit_into_one_folder_is_refused(refused, tmp_path):
     lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
@@ -110,13 +108,13 @@ OWN = ("--dataset", "folder", "--set", "batch=8")
         ({"hungry": "aabbccddee", "tired": "fg"}, "validation=0.5", SYSTEM),
     ],
 )
-def test_one_label_is_refused(mine, refused, tmp_path, groups, setting, system):
+def test_a_single_label_is_refused(mine, refused, tmp_path, groups, setting, system):
     said = refused(*OWN, setting, root=mine(**groups), system=system)
     assert "the label 'hungry' alone" in said
     assert not [*tmp_path.rglob("model.safetensors"), *tmp_path.rglob("predictions.csv")]
 
 
-def test_a_rate_with_one_label_has_no_score_and_all_json_is_valid(mine, tmp_path):
+def test_a_rate_with_one_label_is_not_scored(mine, tmp_path):
     root = mine(hungry="aabbccdd", tired="eeffgghh")
     for group in (0, 2):  # a and b, which are hungry, at another rate
         file = root / "hungry" / f"{group}.wav"

@@ -42,7 +42,7 @@ def test_folders_are_labels_and_the_root_has_none(tmp_path):
     assert read(tmp_path / "…").name == "folder-data"
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_links_are_followed_without_cycles(tmp_path):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     touch(root / "tired" / "1.wav", elsewhere / "2.wav")
     (root / "hungry").symlink_to(elsewhere)
@@ -57,7 +57,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 
 
 @pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_accents_have_one_form_on_every_system(tmp_path, form, other):
+def test_names_are_matched_in_any_unicode_form(tmp_path, form, other):
     name = "affam\u00e9/B\u00e9b\u00e9.wav"
     table(tmp_path, unicodedata.normalize(other, name) + ",x", "tired/1.wav,y")
     corpus = read(tmp_path, unicodedata.normalize(form, name), "tired/1.wav")
@@ -93,14 +93,14 @@ def renamed(base, train, test):
         (["hungry/anna/1.wav", "hungry/ben/1.wav"], ["hungry", "hungry"], None, ""),
     ],
 )
-def test_which_folders_are_a_split_and_what_it_tests(tmp_path, names, of_labels, of_folds, note):
+def test_split_folders_are_recognised(tmp_path, names, of_labels, of_folds, note):
     corpus = read(tmp_path, *names)
     assert labels(corpus) == dict(zip(names, of_labels, strict=True))
     assert folds(corpus) == dict(zip(names, of_folds or [None] * len(names), strict=True))
     assert note in " ".join(corpus.notes)
 
 
-def test_a_folder_beside_a_split_is_named(tmp_path):
+def test_a_folder_beside_a_split_is_refused(tmp_path):
     with pytest.raises(DataError, match="test and train are a split, but extra lies beside"):
         read(tmp_path, *SPLIT, "extra/a/1.wav")
 
@@ -149,7 +149,7 @@ def test_each_part_may_have_its_own_metadata(tmp_path):
         ({"metadata.csv": LABELLED, "data/metadata.csv": BELOW}, "0.wav is listed twice"),
     ],
 )
-def test_tables_that_do_not_fit_are_one_sentence(tmp_path, tables, message):
+def test_invalid_tables_are_refused(tmp_path, tables, message):
     touch(*(tmp_path / name for name in OWN))
     for name, rows in tables.items():
         (tmp_path / name).write_text("\n".join(rows))
@@ -166,7 +166,7 @@ def test_tables_that_do_not_fit_are_one_sentence(tmp_path, tables, message):
         ("utf-8", "|", "\n"),
     ],
 )
-def test_a_table_as_spreadsheets_save_it(tmp_path, encoding, delimiter, end):
+def test_tables_saved_by_spreadsheets_are_read(tmp_path, encoding, delimiter, end):
     rows = [
         ["File ", "GROUP", "remark"],
         ['"HUNGRY\\n\u00e9, 1.wav"', "B\u00e9b\u00e9", '"a ""b"""'],
@@ -179,7 +179,7 @@ def test_a_table_as_spreadsheets_save_it(tmp_path, encoding, delimiter, end):
     assert groups(corpus) == {"hungry/n\u00e9, 1.WAV": "B\u00e9b\u00e9", "tired/2.wav": "7"}
 
 
-def test_another_encoding_is_not_guessed(tmp_path):
+def test_an_unknown_encoding_is_refused(tmp_path):
     table(tmp_path, "hungry/n\u00e9.wav,x", encoding="cp1252")
     with pytest.raises(DataError, match=r"could not be read as a table .* 'CSV UTF-8'"):
         read(tmp_path, "hungry/n\u00e9.wav")
@@ -229,7 +229,7 @@ LONELY = ("fewer groups than the 2", NAMELESS)
           "one sound has two groups: a/0.wav and b/3.wav.")),
     ],
 )  # fmt: skip
-def test_what_may_not_be_meant_is_pointed_out(tmp_path, labels, seeds, babies, said):
+def test_suspicious_labels_and_groups_are_reported(tmp_path, labels, seeds, babies, said):
     root = fill(tmp_path / "ward", *labels, seeds=seeds)
     if babies:
         numbered = enumerate(zip(labels, babies, strict=True))
@@ -260,7 +260,7 @@ def ward(tmp_path):
     return fill(tmp_path / "ward" / "train", *"ababab").parent
 
 
-def test_a_fit_learns_from_one_part_and_tests_the_other(ward, tmp_path, capsys):
+def test_a_fit_uses_the_given_train_test_split(ward, tmp_path, capsys):
     predictions, record = fit(ward, tmp_path, "--save-folds")
     printed = capsys.readouterr().out
     tested = {path.relative_to(ward).as_posix() for path in ward.glob("test/*/*")}
@@ -276,7 +276,7 @@ def test_a_fit_learns_from_one_part_and_tests_the_other(ward, tmp_path, capsys):
     pd.testing.assert_frame_equal(predictions, fit(ward, tmp_path)[0])  # resumes
 
 
-def test_a_number_of_folds_cross_validates_over_everything(ward, tmp_path):
+def test_folds_override_the_given_split(ward, tmp_path):
     predictions, record = fit(ward, tmp_path, "--folds", "2", "--no-checkpoint")
     assert predictions["recording"].nunique() == 10
     assert record["metrics"]["recording"]["folds"] == 2

@@ -41,7 +41,7 @@ def results_of(out, system):
 
 
 @pytest.mark.parametrize("folds", [None, 3])
-def test_protocols_that_split_alike_are_found(folds):
+def test_protocols_with_equal_splits_are_found(folds):
     """Use folds by the corpus's authors, or groups of one recording each."""
     items = [
         Item(Path(), "ab"[n % 2], f"{n}", f"{n}", f"{n // 2 if folds else n}", folds and n % 3)
@@ -54,7 +54,7 @@ def test_protocols_that_split_alike_are_found(folds):
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, monkeypatch):
+def test_two_processes_match_a_plain_fit(two_systems, made_up_root, tmp_path, monkeypatch):
     """Give each as many threads as this process, so that sums have the same order."""
     monkeypatch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
     assert grid(made_up_root, tmp_path, *MORE, "--jobs", "2") == 0
@@ -67,7 +67,7 @@ def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, 
     assert len(list(tmp_path.glob("folds/donateacry/baby/*/*"))) == 8
 
 
-def test_what_is_there_is_only_read(two_systems, made_up_root, monkeypatch, capsys):
+def test_finished_cells_are_only_read(two_systems, made_up_root, monkeypatch, capsys):
     before = contents(two_systems)
     monkeypatch.setattr("train.cli.grid.fit_in_process", None)  # would raise if called
     assert grid(made_up_root, two_systems, "--seeds", "0", "1") == 0
@@ -81,7 +81,7 @@ def test_what_is_there_is_only_read(two_systems, made_up_root, monkeypatch, caps
     assert contents(two_systems) == before
 
 
-def test_a_dry_run_lists_the_cells_and_touches_nothing(two_systems, made_up_root, tmp_path, capsys):
+def test_a_dry_run_lists_the_cells_and_writes_nothing(two_systems, made_up_root, tmp_path, capsys):
     runs = shutil.copytree(two_systems, tmp_path / "runs")
     path = results_of(runs, SYSTEMS[0]) / "predictions.csv"
     table = pd.read_csv(path)
@@ -101,7 +101,7 @@ def test_a_dry_run_lists_the_cells_and_touches_nothing(two_systems, made_up_root
 
 
 @pytest.mark.slow
-def test_what_fails_or_is_busy_does_not_stop_the_rest(two_systems, made_up_root, tmp_path, capsys):
+def test_failed_or_busy_cells_do_not_stop_the_rest(two_systems, made_up_root, tmp_path, capsys):
     folder = results_of(tmp_path, SYSTEMS[0])
     shutil.copytree(results_of(two_systems, SYSTEMS[0]), folder)
     asked = results.read_run(folder)["configuration"]
@@ -119,7 +119,7 @@ def test_what_fails_or_is_busy_does_not_stop_the_rest(two_systems, made_up_root,
     assert "Traceback" not in said.err
 
 
-def test_the_words_are_those_of_fit(tmp_path):
+def test_a_cell_has_the_options_of_fit(tmp_path):
     given = ["--datasets", "esc10", "--seeds", "4", "2", "--checkpoint", "--track", "--no-resume"]
     given += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
     options = parse(["grid", *given])
@@ -130,7 +130,7 @@ def test_the_words_are_those_of_fit(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
+def test_ctrl_c_ends_every_fit(made_up_root, tmp_path):
     with started(*command(made_up_root, tmp_path, "--epochs", "10000", "--jobs", "2")) as parent:
         until = time.monotonic() + 120
         while len(list(tmp_path.glob("state/donateacry/baby/*/*.pt"))) < 2:

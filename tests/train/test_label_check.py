@@ -99,7 +99,7 @@ def test_no_fold_learns_from_a_recording_that_it_tests(monkeypatch, which):
             assert not known & {f"{label}_{number}", f"{label}_{int(number) + 1}"}
 
 
-def test_a_student_answers_as_the_other_classifier_does_with_its_features(student):
+def test_a_student_can_use_another_classifier_on_its_features(student):
     own, other = student.classifier.teacher, FeatureMLP(3, **MLP).eval()
     for model in (own, other):
         model.mean.normal_()
@@ -113,7 +113,7 @@ def test_a_student_answers_as_the_other_classifier_does_with_its_features(studen
     assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_calibration_knows_nothing_of_the_groups_that_are_tested():
+def test_calibration_ignores_the_tested_groups():
     rng, labels, away = np.random.default_rng(0), ("a", "b"), frozenset({"g0", "g7"})
     rows = [(f"r{i}", f"g{i // 2}", i % 5, 0, rng.choice(labels)) for i in range(200)]
     table = pd.DataFrame(rows, columns=["recording", "group", "fold", "seed", "label"])
@@ -126,7 +126,7 @@ def test_calibration_knows_nothing_of_the_groups_that_are_tested():
     assert calibration_without(CALIBRATION, wrong, labels, frozenset()) != found
 
 
-def test_sets_and_shares_are_counted():
+def test_description_matches_counts_by_hand():
     rows = [("1", "a", 0.8, 0.1, 0.1), ("1", "a", 0.3, 0.3, 0.4), ("2", "b", 0.5, 0.3, 0.2)]
     table = pd.DataFrame(rows, columns=["group", "label", "p_a", "p_b", "p_c"])
     found = describe(table, [("a",), ("c", "b"), ("a", "b")], LABELS)
@@ -141,7 +141,7 @@ def test_sets_and_shares_are_counted():
 @pytest.mark.parametrize(
     ("name", "before"), [("adapted-student", "student"), ("ensemble", "adapted-student")]
 )
-def test_each_step_to_the_bundled_network_was_shown_to_be_better(name, before):
+def test_each_step_to_the_bundled_network_was_an_improvement(name, before):
     folder = ROOT / "assets/results/challenge6_cuts/checked/probable"
     records = [read_record(folder / one / "run.json") for one in (name, before)]
     scores = [record["metrics"]["recording"]["metrics"] for record in records]
@@ -175,7 +175,7 @@ def pieces(head, labels, seed=0, per=2):
     return Pieces(embeddings, targets, torch.full((count,), 1 / per), numbers, names)
 
 
-def test_labels_are_learnt_and_the_other_class_stays(student):
+def test_adaptation_learns_labels_and_keeps_the_other_class(student):
     head, labels = student.classifier, ["a", "b"] * 20
     others, new = pieces(head, [None] * 40, seed=1), pieces(head, labels, seed=2)
     layer = adapt(head, pieces(head, labels), others)
@@ -190,7 +190,7 @@ def test_labels_are_learnt_and_the_other_class_stays(student):
     assert told == pytest.approx(float(before(others)[:, 2].mean()), abs=0.1)
 
 
-def test_the_layer_is_ridge_logistic_regression(student):
+def test_adaptation_matches_ridge_logistic_regression(student):
     """Compare with scikit-learn, under a uniform offset and without soft labels."""
 
     class Even(torch.nn.Module):
@@ -207,7 +207,7 @@ def test_the_layer_is_ridge_logistic_regression(student):
     np.testing.assert_allclose(found, other.predict_proba(x), atol=5e-3)
 
 
-def test_an_adapted_student_answers_as_the_layer_says_and_can_be_undone(student):
+def test_an_adapted_student_applies_the_layer_and_can_be_restored(student):
     head, sound = student.classifier, torch.randn(3, 64, 200)
     layer = adapt(head, pieces(head, ["a", "b", "c"] * 8), pieces(head, [None] * 10, seed=1))
     model, config = adapted(student, CONFIG, layer)
@@ -233,7 +233,7 @@ def partner(labels=("c", "a"), **changes):
     return config.build().eval(), config
 
 
-def test_student_and_partner_answer_with_their_geometric_mean(student, tmp_path):
+def test_student_and_partner_are_averaged_geometrically(student, tmp_path):
     sound = torch.randn(3, 64, 200)
     other, theirs = partner()
     save_checkpoint(tmp_path, *with_partner(student, CONFIG, other, theirs))
@@ -249,7 +249,7 @@ def test_student_and_partner_answer_with_their_geometric_mean(student, tmp_path)
     np.testing.assert_allclose(found, np.stack([share[:, 1], p[:, 1], share[:, 0]], 1), rtol=1e-4)
 
 
-def test_what_is_far_outside_has_no_answer_whatever_a_partner_says(student):
+def test_out_of_distribution_input_is_uniform_despite_a_partner(student):
     far = copy.deepcopy(student)
     far.classifier.teacher.limit.fill_(1e-6)
     model, _ = with_partner(far, CONFIG, *partner())
@@ -267,20 +267,20 @@ def test_what_is_far_outside_has_no_answer_whatever_a_partner_says(student):
     ],
     ids=["label", "features", "system"],
 )
-def test_no_partner_of_other_labels_features_or_systems(student, changes):
+def test_an_incompatible_partner_is_refused(student, changes):
     with pytest.raises(DataError, match=PARTNER):
         with_partner(student, CONFIG, *partner(**changes))
 
 
 @pytest.mark.parametrize("known", [[0], [0, 0], [0, 3]])
-def test_a_partner_knows_two_of_the_classes_and_each_once(known):
+def test_a_partner_needs_two_valid_and_distinct_classes(known):
     reused = {**CONFIG.settings["reused_classifier"], "partner": {"known": known, **SMALL}}
     with pytest.raises(ValueError, match="partner"):
         replace(CONFIG, settings={**CONFIG.settings, "reused_classifier": reused}).build()
 
 
 @pytest.mark.parametrize("tested", [{"r1", "r2"}, {"r1"}, {"r1", "r3"}])
-def test_partners_are_those_that_did_not_hear_what_is_tested(tmp_path, tested):
+def test_partners_were_not_fitted_on_the_tested_recordings(tmp_path, tested):
     cell = Cell(tmp_path, "challenge6_cuts", "recording", PARTNER)
     saved = cell.fold_folder(0, 1)
     save_checkpoint(saved, *partner())

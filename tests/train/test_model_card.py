@@ -36,7 +36,7 @@ def shares(rows):
     return [f"| {name.replace('_', ' ')} | {share:.3f} |" for name, share in rows.items()]
 
 
-def test_the_hub_reads_the_metadata_and_every_metric_with_dataset_and_protocol():
+def test_the_hub_parses_the_metadata_and_every_metric():
     text, measured = card(), REASONS.evaluation.metrics
     read = ModelCard(text)
     assert str(read) == text
@@ -53,7 +53,7 @@ def test_the_hub_reads_the_metadata_and_every_metric_with_dataset_and_protocol()
 
 
 @pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
-def test_every_measured_number_stands_in_the_text(folder):
+def test_the_text_has_every_measured_number(folder):
     config = read_config(folder)
     text, measured, found = card(config), config.evaluation, config.calibration
     estimates = [found.coverage, found.size, found.error_before, found.error_after]
@@ -71,7 +71,7 @@ def test_every_measured_number_stands_in_the_text(folder):
     assert "prediction set" not in card(replace(config, calibration=None)).lower()
 
 
-def test_what_was_not_measured_is_said_to_be_so():
+def test_the_card_says_what_was_not_measured():
     text = card(replace(REASONS, evaluation=None))
     assert UNMEASURED in text
     assert "model-index" not in text
@@ -86,7 +86,7 @@ def test_what_was_not_measured_is_said_to_be_so():
     assert "| burping | 8 | not measured |" in text
 
 
-def test_the_card_of_a_student_says_whom_it_imitates_and_how_far():
+def test_the_card_of_a_student_reports_its_agreement():
     text = card(replace(read_config(DEFAULT), agreement=AGREEMENT, evaluation=None))
     recall = AGREEMENT.teacher_evaluation.metrics["balanced_accuracy"]
     parts = [AGREEMENT.teacher, percent_interval(AGREEMENT.agreement), percent_interval(recall)]
@@ -97,7 +97,7 @@ def test_the_card_of_a_student_says_whom_it_imitates_and_how_far():
     assert "model-index" not in text  # no metric against labels was measured
 
 
-def test_the_card_of_a_detector_says_what_it_is_and_what_it_lets_pass():
+def test_the_card_of_a_detector_reports_its_record():
     text, record = card(detector_config()), DETECTOR_RECORD
     parts = shares({**record.unheard, **record.kinds, **record.conditions})
     parts += [row(value) for value in (record.area, record.accepted, record.false_accepts)]
@@ -122,7 +122,7 @@ def test_the_metadata_links_what_is_on_the_hub(training, datasets, base):
     assert (found.get("datasets"), found.get("base_model")) == (datasets, base)
 
 
-def test_the_card_tells_of_exported_files_what_was_measured(tmp_path):
+def test_the_card_reports_size_and_speed_of_exports(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     for path in DEFAULT.iterdir():

@@ -32,7 +32,7 @@ def tone(hz, seconds=1.0, rate=RATE, peak=0.2):
     return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
 
 
-def test_files_of_one_voice_or_folder_are_items_of_one_group_and_fold(tmp_path):
+def test_files_of_one_source_share_group_and_fold(tmp_path):
     root = tmp_path / other_sounds.NAME
     touch(*(root / name for name in (*FILES, *CRIES, "klettres-data/copyright")))
     corpus = other_sounds.read(tmp_path)
@@ -45,9 +45,7 @@ def test_files_of_one_voice_or_folder_are_items_of_one_group_and_fold(tmp_path):
     assert corpus == other_sounds.read(tmp_path)
 
 
-def test_every_file_of_a_source_is_heard_once_and_no_source_crowds_out_the_others(
-    tmp_path, monkeypatch
-):
+def test_every_file_is_used_once_and_sources_are_capped(tmp_path, monkeypatch):
     monkeypatch.setattr(other_sounds, "join", lambda paths, number: paths)
     folder = tmp_path / other_sounds.NAME / "supertux-data" / "music"
     files = [folder / f"{n:03d}.wav" for n in range((other_sounds.MOST + 3) * JOINED)]
@@ -61,7 +59,7 @@ def test_every_file_of_a_source_is_heard_once_and_no_source_crowds_out_the_other
     assert len(other_sounds.read(tmp_path).items) == other_sounds.MOST
 
 
-def test_one_damaged_or_silent_file_takes_no_other_with_it(tmp_path):
+def test_damaged_or_silent_files_are_skipped_when_joining(tmp_path):
     good, damaged, silent, long = (tmp_path / f"{n}.wav" for n in "abcd")
     write(good, tone(440, 0.5, 8000, peak=0.01), 8000)
     damaged.write_bytes(b"RIFF and nothing more")
@@ -77,7 +75,7 @@ def test_one_damaged_or_silent_file_takes_no_other_with_it(tmp_path):
         other_sounds.join([damaged, silent], 0)
 
 
-def test_of_a_package_sounds_and_their_terms_are_taken_and_nothing_outside(tmp_path):
+def test_only_sounds_and_licences_of_a_package_are_kept(tmp_path):
     whole, folder = tmp_path / "whole", tmp_path / "b" / "c"
     touch(*(whole / "usr" / n for n in ("share/x/a.wav", "share/doc/p/copyright", "bin/program")))
     (whole / "usr" / "share" / "x" / "link.wav").symlink_to(touched := tmp_path / "out.wav")
@@ -86,7 +84,7 @@ def test_of_a_package_sounds_and_their_terms_are_taken_and_nothing_outside(tmp_p
     assert set(contents(folder)) == {"x/a.wav", "doc/p/copyright"}
 
 
-def test_of_sounds_that_are_the_same_one_is_kept_and_so_are_their_terms(tmp_path):
+def test_duplicate_sounds_are_dropped_and_licences_kept(tmp_path):
     for name, sound in (("a/x.wav", b"1"), ("b/y.wav", b"1"), ("b/z.wav", b"2")):
         touch(tmp_path / name)
         (tmp_path / name).write_bytes(sound)

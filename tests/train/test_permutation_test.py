@@ -50,7 +50,7 @@ def of_groups(clips):
     return {group: tuple(sorted(labels)) for group, labels in found.items()}
 
 
-def test_every_group_gets_the_labels_of_one_that_is_as_large():
+def test_labels_are_permuted_among_groups_of_equal_size():
     clips = synthetic((1, 1, 1, 2, 2, 2, 2, 3, 3, 5), pieces=2)
     before, permuted = of_groups(clips), [permute_labels(clips, "abc", s) for s in range(30)]
     for one in permuted:
@@ -67,14 +67,14 @@ def test_every_group_gets_the_labels_of_one_that_is_as_large():
     assert permute_labels(clips, "abc", 3).items == permuted[3].items
 
 
-def test_each_group_is_as_likely_to_give_its_labels():
+def test_every_group_is_equally_likely_as_donor():
     pairs = synthetic((2,) * 4, labels="wxyz")
     donors = Counter(permute_labels(pairs, "wxyz", s).items[0].label for s in range(400))
     assert all(70 < donors[label] < 130 for label in "wxyz")  # expected 100, standard deviation 9
 
 
 @pytest.mark.parametrize("protocol", ["clip", "recording"])
-def test_scores_are_those_of_scikit_learn(protocol):
+def test_scores_match_scikit_learn(protocol):
     units = synthetic((1, 2) * 15, pieces=2)
     rows = np.random.default_rng(0).normal(size=(len(units.items), 6))
     rows[:, 0] += units.labels.numpy()
@@ -93,7 +93,7 @@ def test_scores_are_those_of_scikit_learn(protocol):
 
 
 @pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
-def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
+def test_p_values_are_small_only_for_a_planted_effect(monkeypatch, planted, least, most):
     """Test features of pure noise, or (planted) ones that depend on the label."""
     units, front_end = synthetic((1, 2) * 30), FrontEnd(BEST.front_end)
     rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
@@ -105,7 +105,7 @@ def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
     assert not planted or found.scores["accuracy"].p == 1 / 21  # true labels count as one draw
 
 
-def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
+def test_the_command_writes_and_prints_the_result(made_up_root, tmp_path, capsys):
     how = ("--dataset", "donateacry", "--folds", 3, "--permutations", 20)
     protocols = ("--protocols", "clip", "baby")
     assert small_fit.command("permutation-test", made_up_root, tmp_path, *how, *protocols) == 0

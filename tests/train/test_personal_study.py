@@ -30,7 +30,7 @@ def parent(seed, effect, correct=1.0, nights=200, cries=10_000):
     return simulate(rng, COVARIANCE, effect, correct, cries, nights, 0.0)
 
 
-def test_simulated_reasons_are_as_far_apart_as_they_are_said_to_be():
+def test_simulated_reasons_have_the_given_effect_size():
     found = []
     for seed in range(30):
         diary = parent(seed, 1.5)
@@ -43,7 +43,7 @@ def test_simulated_reasons_are_as_far_apart_as_they_are_said_to_be():
     assert len(diary.times) / 200 == pytest.approx(3, rel=0.15)
 
 
-def test_a_parent_is_told_better_soon_where_reasons_differ_and_seldom_where_they_do_not():
+def test_better_is_reported_soon_with_an_effect_and_rarely_without():
     soon = [first_better(parent(seed, 3.0, nights=40)) for seed in range(5)]
     assert all(after is not None and 8 <= after <= 60 for after in soon)
     never = [first_better(parent(seed, 0.0, nights=40)) for seed in range(40)]
@@ -53,7 +53,7 @@ def test_a_parent_is_told_better_soon_where_reasons_differ_and_seldom_where_they
     assert found["better"]["200"]["count"] == 8
 
 
-def test_uploads_that_were_sent_twice_count_once(tmp_path):
+def test_duplicate_uploads_count_once(tmp_path):
     app = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856"
     uploads = (
         f"donateacry/hungry/{app.lower()}-1430742197-1.0-m-04-hu.wav",
@@ -71,7 +71,7 @@ def test_uploads_that_were_sent_twice_count_once(tmp_path):
         installations(tmp_path / "nowhere")
 
 
-def test_random_labels_of_synthetic_babies_are_no_skill():
+def test_random_labels_of_synthetic_babies_show_no_skill():
     diaries = [parent(seed, 3.0, cries=48) for seed in range(3)]
     assert covariance_within(diaries) == pytest.approx(COVARIANCE * 1.25, abs=2)
     random = on_synthetic(diaries, 0.0)
@@ -89,7 +89,7 @@ def test_installations_are_pooled_by_their_cries():
     assert 0.5 < found["fisher_p"] <= 1
 
 
-def test_what_the_page_says_rests_on_the_committed_study():
+def test_claims_of_the_page_follow_from_the_committed_study():
     file = ROOT / "assets" / "results" / "personal" / "study.json"
     found = json.loads(file.read_text(encoding="utf-8"))
     nights, fair = found["false_alarms"][0], {"effect": 1.0, "labels_correct": 0.8}

@@ -89,7 +89,7 @@ def silence(model, kept):
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_what_is_left_answers_as_the_full_model_with_silent_channels(settings):
+def test_a_pruned_model_matches_the_full_one_with_zeroed_channels(settings):
     full = random_model(**settings)
     narrow = build_model("improved-ecapa-tdnn", 5, 20, channels=16, **settings).eval()
     sizes = pruning.sizes_of(narrow)
@@ -105,7 +105,7 @@ def test_what_is_left_answers_as_the_full_model_with_silent_channels(settings):
     assert found != pytest.approx(before, abs=1e-2)
 
 
-def test_where_nothing_can_be_pruned_is_said():
+def test_models_that_cannot_be_pruned_are_refused():
     with pytest.raises(DataError, match="Only the improved ECAPA-TDNN"):
         pruning.channels_left(build_model("resnet18", 5, 20), 0.5)
     with pytest.raises(DataError, match="8 channels in steps of 8 cannot lose"):
@@ -114,7 +114,7 @@ def test_where_nothing_can_be_pruned_is_said():
     assert left == [24, 16, 8]
 
 
-def test_channels_without_effect_go_first(clips, accelerator):
+def test_channels_without_effect_are_pruned_first(clips, accelerator):
     """Rank channels by the loss on real batches, in all layers at once, equally for each head."""
     torch.manual_seed(0)
     model = build_model("improved-ecapa-tdnn", 5, BEST.front_end.num_bands, channels=32)
@@ -150,7 +150,7 @@ def measure(root, out):
     return small_fit.command("measure-pruning", root, out, *how)
 
 
-def test_full_and_pruned_folds_are_measured_on_what_they_have_not_heard(out):
+def test_full_and_pruned_folds_are_measured_on_held_out_recordings(out):
     folder = out / small_fit.RESULTS
     found = json.loads((folder / "pruning.json").read_text())
     full, _, half, _ = found["variants"]
@@ -170,7 +170,7 @@ def test_full_and_pruned_folds_are_measured_on_what_they_have_not_heard(out):
     assert config.training["teacher"]["name"] == config.training["start"]["name"] == "seed0-fold1"
 
 
-def test_only_a_fold_that_changed_is_pruned_again_and_what_it_tests_is_not_heard(
+def test_only_a_changed_fold_is_pruned_again_on_its_training_part(
     out, made_up_root, tmp_path, monkeypatch, capsys
 ):
     copy = shutil.copytree(out, tmp_path / "runs")
@@ -223,7 +223,7 @@ def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
     assert not (tmp_path / "fine-tuning").exists()
 
 
-def test_what_is_pruned_does_not_replace_the_full_model(out, made_up_root, capsys):
+def test_a_pruned_export_does_not_replace_the_full_model(out, made_up_root, capsys):
     checkpoint = next((out / "checkpoints").iterdir())
     before = (checkpoint / "model.safetensors").read_bytes()
     assert export(made_up_root, out, checkpoint) == 2

@@ -59,7 +59,7 @@ def complete(hub, done):
     return True
 
 
-def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
+def test_a_published_checkpoint_downloads_and_predicts_bit_for_bit(
     everything, hub, publish, examples
 ):
     done = publish("--private")
@@ -74,7 +74,7 @@ def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
     assert hub.count("PUT") == 1  # existing files are not sent again
 
 
-def test_a_dry_run_shows_files_and_card_and_asks_nothing(hub, publish):
+def test_a_dry_run_shows_files_and_card_without_requests(hub, publish):
     done = publish("--dry-run", token=None)
     assert done.status == 0
     assert f"{(DEFAULT / WEIGHTS).stat().st_size:,} bytes" in done.out
@@ -99,12 +99,12 @@ def test_without_the_right_token_nothing_is_created(hub, publish, publish_space,
 
 
 @pytest.mark.parametrize("repo_id", ["cry", "a/b/c", "user/../x", "user/cry.git", "us er/cry", ""])
-def test_a_name_that_the_hub_would_not_take_is_refused_here(hub, publish, repo_id):
+def test_an_invalid_repository_name_is_refused_without_requests(hub, publish, repo_id):
     assert refused(publish(repo_id=repo_id), "no name for a repository", "user/name")
     assert hub.requests == []
 
 
-def test_what_should_be_private_is_sent_into_no_repository_that_is_or_may_be_public(hub, publish):
+def test_private_uploads_are_refused_unless_the_repository_is_private(hub, publish):
     hub.fail["GET /api/models/user/cry"] = Answer(200, {"id": "user/cry", "sha": "0" * 40})
     assert refused(publish("--private"), "does not say whether user/cry is private")
     assert hub.count("/commit/") == 0
@@ -114,7 +114,7 @@ def test_what_should_be_private_is_sent_into_no_repository_that_is_or_may_be_pub
     assert hub.count("/commit/") == 1
 
 
-def test_what_the_repository_ignores_is_missed(hub, publish):
+def test_files_ignored_by_the_repository_are_reported(hub, publish):
     modes = {WEIGHTS: "lfs", CARD: "regular", CONFIG: "regular"}.items()
     files = [{"path": p, "uploadMode": m, "shouldIgnore": p == WEIGHTS} for p, m in modes]
     hub.fail["/preupload/"] = Answer(200, {"files": files})
@@ -140,7 +140,7 @@ LIMIT = Answer(429, {"error": "slow down"}, RateLimit='"api";r=0;t=1')
         ("/commit/", LIMIT, 1),
     ],
 )
-def test_a_failure_that_passes_is_tried_again_after_a_pause(
+def test_transient_failures_are_retried_after_a_pause(
     hub, publish, quick, request_line, failure, seconds
 ):
     hub.fail[request_line] = failure
@@ -153,7 +153,7 @@ def test_a_failure_that_passes_is_tried_again_after_a_pause(
 
 
 @pytest.mark.parametrize(("request_line", "failure"), [("whoami", 503), ("/preupload/", 429)])
-def test_one_layer_tries_again_and_says_so(hub, publish, quick, request_line, failure):
+def test_retries_are_limited_and_reported(hub, publish, quick, request_line, failure):
     hub.always[request_line] = failure
     done = publish()
     *waits, sentence = done.err.strip().splitlines()
@@ -174,7 +174,7 @@ STEPS = ("whoami", "repos/create", "validate-yaml", "/preupload/", "objects/batc
     ("step", "body"),
     [*((step, WRONG) for step in STEPS), *(("whoami", body) for body in (b"", b"null", PORTAL))],
 )
-def test_what_does_not_speak_as_the_hub_is_one_sentence(hub, publish, step, body):
+def test_responses_that_are_not_the_hubs_are_refused(hub, publish, step, body):
     hub.fail[step] = Answer(200, body)
     assert refused(publish("--private"))
     assert hub.fail == {}
@@ -214,7 +214,7 @@ def test_the_header_names_what_the_space_downloads(model, preloaded):
 
 
 @pytest.mark.slow
-def test_the_page_runs_on_these_files_alone_and_answers(tmp_path, examples):
+def test_the_page_runs_on_these_files_alone(tmp_path, examples):
     for name, path in space_files().items():
         copy = tmp_path / "space" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,7 @@ def test_the_page_runs_on_these_files_alone_and_answers(tmp_path, examples):
         assert "Traceback" not in server.log.read_text()
 
 
-def test_the_list_is_what_the_repository_keeps_of_the_page():
+def test_space_files_are_those_tracked_by_git():
     alone = [name for name in SPACE if "/" not in name]
     listed = ["git", "ls-files", *alone, *FOLDERS, ":!assets/search"]
     try:
@@ -237,7 +237,7 @@ def test_the_list_is_what_the_repository_keeps_of_the_page():
     assert set(space_files()) == {name for name in done.stdout.split("\n") if name}
 
 
-def test_what_lies_around_is_left_at_home_and_half_a_copy_is_not_published(tmp_path):
+def test_stray_files_are_not_published_and_incomplete_copies_refused(tmp_path):
     strays = ("assets/examples/our_baby.wav", "assets/checkpoints/c/model.safetensors.part")
     strays += ("cry_model/__pycache__/audio.cpython-312.pyc", "analysis/.ipynb_checkpoints/page.py")
     strays += ("tests/test_x.py", "train/fit/trainer.py", "runs/results/run.json", ".env")
@@ -248,7 +248,7 @@ def test_what_lies_around_is_left_at_home_and_half_a_copy_is_not_published(tmp_p
         space_files(tmp_path)
 
 
-def test_a_space_is_made_with_these_files_and_the_model_that_answers(hub, publish_space):
+def test_a_space_is_created_with_its_files_and_model(hub, publish_space):
     done = publish_space("--model", "user/cry@v1")
     assert done.status == 0, done.err
     repository, sent = hub.repositories["spaces/user/page"], contents()
@@ -258,7 +258,7 @@ def test_a_space_is_made_with_these_files_and_the_model_that_answers(hub, publis
     assert f"{hub.url}/spaces/user/page/commit/" in done.out
 
 
-def test_again_changes_nothing_and_a_new_version_takes_old_files_away(hub, publish_space):
+def test_publishing_a_space_is_idempotent_and_removes_old_files(hub, publish_space):
     publish_space("--model", "user/cry")
     publish_space("--model", "user/cry")
     repository = hub.repositories["spaces/user/page"]
@@ -284,7 +284,7 @@ def fit(everything, hub, made_up_root, tmp_path):
     return run
 
 
-def test_what_was_fitted_is_published_with_its_numbers(hub, fit, tmp_path):
+def test_a_fit_is_published_with_its_metrics(hub, fit, tmp_path):
     checkpoint = tmp_path / CHECKPOINT
     done = fit(*TO, "--private")
     assert done.status == 0, done.err
@@ -311,14 +311,14 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, tmp_path):
         ((*TO, "--private"), {}, "settings"),  # the existing repository is public
     ],
 )
-def test_what_will_not_do_is_found_before_the_fit(hub, fit, tmp_path, more, how, said):
+def test_invalid_publishing_is_refused_before_the_fit(hub, fit, tmp_path, more, how, said):
     hub.repositories["models/user/cry"] = Repository()
     assert refused(fit(*more, **how), said)
     assert list(tmp_path.iterdir()) == []
     assert hub.repositories == {"models/user/cry": Repository()}
 
 
-def test_a_network_that_has_gone_costs_nothing_but_the_sending(hub, fit, quick, tmp_path):
+def test_a_lost_connection_keeps_the_checkpoint(hub, fit, quick, tmp_path):
     hub.always["/commit/"] = "cut"
     done, checkpoint = fit(*TO), tmp_path / CHECKPOINT
     assert done.status == 2

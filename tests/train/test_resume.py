@@ -28,7 +28,7 @@ def outcome(out):
 
 
 @pytest.mark.slow
-def test_killed_in_any_write_it_ends_with_the_same_weights(made_up_root, tmp_path):
+def test_a_fit_killed_in_any_write_ends_with_the_same_weights(made_up_root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(arguments(made_up_root, whole)) == 0
     threads = f"{torch.get_num_threads()}"
@@ -39,7 +39,7 @@ def test_killed_in_any_write_it_ends_with_the_same_weights(made_up_root, tmp_pat
 
 
 @pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.0, "weight_decay": 0.0}])
-def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
+def test_a_fit_resumes_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
     whole, _ = fitted(preset, channels=8, stages=1)
     state, stop = TrainingState(tmp_path / "fit.pt", "this"), Mock(side_effect=KeyboardInterrupt)
@@ -53,7 +53,7 @@ def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
 
 
-def test_a_state_of_other_settings_or_threads_or_a_damaged_one_is_refused(tmp_path, capsys):
+def test_incompatible_or_damaged_states_are_refused(tmp_path, capsys):
     state = TrainingState(tmp_path / "a" / "fit.pt", "this", threads=2)
     assert state.load() is None
     state.save({"epoch": 1})
@@ -74,9 +74,7 @@ def test_a_state_of_other_settings_or_threads_or_a_damaged_one_is_refused(tmp_pa
     assert state.load() is None
 
 
-def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
-    copied_fit, made_up_root, capsys
-):
+def test_other_threads_are_reported_and_refused_if_deterministic(copied_fit, made_up_root, capsys):
     """Change the number of threads, which changes the order of sums."""
     folder = copied_fit / RESULTS
     table, record = pd.read_csv(folder / "predictions.csv"), read_record(folder / "run.json")
@@ -105,7 +103,7 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
         (errno.EIO, "cannot be used"),
     ],
 )
-def test_trouble_in_the_middle_of_a_run(
+def test_disk_errors_during_a_run_are_reported(
     made_up_root, tmp_path, monkeypatch, capsys, number, advice
 ):
     whole = Path.write_bytes

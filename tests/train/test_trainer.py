@@ -32,7 +32,7 @@ WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
 CPU = torch.device("cpu")
 
 
-def test_every_seed_and_epoch_has_randomness_of_its_own():
+def test_every_seed_and_epoch_has_its_own_random_numbers():
     every = [EpochRng(seed, epoch, CPU) for seed in (0, 1) for epoch in (0, 1, 1)]
     assert len({float(torch.rand(3, generator=one.tensors).sum()) for one in every}) == 4
     assert len({one.numbers.random() for one in every}) == 4
@@ -47,7 +47,7 @@ def test_the_loss_falls(fitted, system):
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0])
-def test_balanced_drawing_gives_every_class_its_share(clips, balance):
+def test_balanced_sampling_gives_every_class_its_share(clips, balance):
     uneven = clips.subset([i for i, label in enumerate(clips.labels) if label < 2 or i % 6 == 0])
     _, targets = DeviceDataset(uneven, 5, balance, CPU).draw(4000, 80, torch.manual_seed(0))
     expected = 0.2 if balance else 1 / len(uneven.items)
@@ -67,9 +67,7 @@ def test_drawn_pieces_are_stretches_of_one_clip(clips, length):
 
 
 @pytest.mark.parametrize("ruined", ["loss", "weights"])
-def test_what_is_no_number_ends_the_fit_and_the_state_before_stays(
-    fitted, tmp_path, monkeypatch, ruined
-):
+def test_nan_ends_the_fit_and_keeps_the_previous_state(fitted, tmp_path, monkeypatch, ruined):
     state = TrainingState(tmp_path / "fit.pt", "this")
     fitted(QUICK, channels=16, state=state)
     before = state.path.read_bytes()
@@ -83,7 +81,7 @@ def test_what_is_no_number_ends_the_fit_and_the_state_before_stays(
     assert state.path.read_bytes() == before
 
 
-def test_the_average_is_that_of_torch_whose_decay_rises():
+def test_weight_average_matches_torch_with_a_rising_decay():
     torch.manual_seed(0)
     model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16)
     theirs, ours = AveragedModel(model, use_buffers=True), Ema(model, 0.25)
@@ -101,7 +99,7 @@ def test_the_average_is_that_of_torch_whose_decay_rises():
 # Early stopping uses validation recordings of the training part, and never a test fold
 
 
-def test_the_score_is_that_of_scikit_learn(clips, monkeypatch):
+def test_validation_scores_match_scikit_learn(clips, monkeypatch):
     uneven, rng = clips.subset(range(27)), np.random.default_rng(0)
     labels = uneven.labels.numpy()
     pieces = [rng.dirichlet(np.ones(5), 1 + label % 3) for label in labels]
@@ -112,7 +110,7 @@ def test_the_score_is_that_of_scikit_learn(clips, monkeypatch):
     assert found[LOSS] == pytest.approx(log_loss(labels, rows, sample_weight=weights))
 
 
-def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
+def test_early_stopping_restores_the_best_weights(clips, fitted):
     held = clips.subset(range(0, 30, 6))
     data = TrainingData(clips.subset([i for i in range(30) if i % 6]), 5, held)
     # Steps this large only increase the loss.
@@ -124,9 +122,7 @@ def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitte
     assert found[LOSS] == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_what_is_learnt_and_watched_is_of_the_training_part_alone(
-    clips, accelerator, tmp_path, monkeypatch
-):
+def test_training_and_validation_exclude_the_test_fold(clips, accelerator, tmp_path, monkeypatch):
     """Include a third without labels, which is learnt from but not used to validate or test."""
     items, labels = list(clips.items), clips.labels.clone()
     items[::3], labels[::3] = (replace(item, label=None) for item in items[::3]), -1
@@ -154,7 +150,7 @@ def test_what_is_learnt_and_watched_is_of_the_training_part_alone(
 # Weights in 16 bits: only where the measured change of every probability is negligible
 
 
-def test_the_change_of_16_bits_is_that_of_what_is_loaded_again(clips, tmp_path):
+def test_fp16_error_is_that_of_the_reloaded_checkpoint(clips, tmp_path):
     torch.manual_seed(0)
     config = CheckpointConfig(SYSTEM, tuple("abcde"), BEST.front_end, settings={"channels": 16})
     model, front_end, few = (
