@@ -35,7 +35,7 @@ def wave_of(kind, number):
     """Five seconds of it."""
     if LABEL.get(kind) == CRY:
         return torch.from_numpy(cry(number, 5.0, HZ))
-    made = {"rooster": "bird", "siren": "siren"}.get(kind, "babble")
+    made = {"rooster": "bird", "siren": "siren"}.get(kind, "laughter")
     return torch.from_numpy(synthetic_sounds.make_sound(made, number)[: 10 * HZ : 2].copy())
 
 

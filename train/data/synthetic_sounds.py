@@ -1,38 +1,27 @@
-"""Sounds that are no cry, made by formulas: what a microphone hears in a home.
+"""Sounds that are no cry and of which no recording is at hand, made by formulas.
 
-None of them copies a recording. Sirens, horns, bells and birds are made because they are high,
-harmonic and rising and falling, as a cry is; the others because every recording has some of them.
-Voices and animals: :mod:`train.data.synthetic_voices`.
+Laughter, mews, sirens, beeps and birds: high, voiced or harmonic, rising and falling, as a cry is.
+None of them copies a recording: pitch, rhythm, roughness and formants are those that were measured,
+spread widely. All else that is no cry comes from :mod:`train.data.datasets.other_sounds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from train.data.synthetic_voices import (
-    RATE,
-    SECONDS,
-    Array,
-    Rng,
-    animal,
-    babble,
-    bumps,
-    harmonics,
-    in_room,
-    laughter,
-    lay,
-    mew,
-    music,
-    noise,
-    singing,
-    smooth,
-    times,
-    voices,
-)
+RATE = 16_000  # Hz
+SECONDS = 6.0
+Array = NDArray[np.float64]
+Rng = np.random.Generator
+Call = tuple[float, float, Array, float]  # start and length in s, course of the pitch in Hz, level
+VOWELS = (
+    (270, 2290, 3010), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440), (570, 840, 2410),
+    (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690),
+)  # fmt: skip
 
 
 def make_sound(kind: str, number: int) -> NDArray[np.float32]:
@@ -42,21 +31,164 @@ def make_sound(kind: str, number: int) -> NDArray[np.float32]:
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
 
 
-def _fan(rng: Rng) -> Array:
-    """Even noise: a fan, a shower, an untuned radio."""
-    return noise(rng, rng.uniform(0, 2)) * (1 + 0.3 * smooth(rng, 0.5))
+def times() -> Array:
+    """Return the second of each sample."""
+    return np.arange(int(SECONDS * RATE)) / RATE
 
 
-def _hum(rng: Rng) -> Array:
-    """Mains hum and its overtones."""
-    hz = np.full(int(SECONDS * RATE), rng.choice([50.0, 60.0, 100.0, 120.0]))
-    return harmonics(hz, rng.uniform(0, 1, 20) / np.arange(1, 21) ** rng.uniform(0, 1.5))
+def noise(rng: Rng, slope: float) -> Array:
+    """Noise whose power falls as 1 / f^slope, peak near 1."""
+    spectrum = np.fft.rfft(rng.standard_normal(int(SECONDS * RATE)))
+    spectrum *= np.maximum(np.arange(len(spectrum)), 30.0) ** (-slope / 2)
+    wave = np.fft.irfft(spectrum, n=int(SECONDS * RATE))
+    return wave / np.abs(wave).max()
 
 
-def _room(rng: Rng) -> Array:
-    """Return the tone of a quiet room with a rustle now and then."""
-    rustle = noise(rng, rng.uniform(0, 1)) * bumps(rng, rng.uniform(0.2, 1.5), 0.15) ** 3
-    return noise(rng, rng.uniform(1, 2)) + rng.uniform(0, 1.5) * rustle
+def harmonics(hz: Array, weights: Array) -> Array:
+    """Return a tone of pitch (samples,) Hz with partials of these weights, up to 7 kHz."""
+    phase = 2 * np.pi * np.cumsum(hz) / RATE
+    return sum(
+        w * np.sin(k * phase) * (k * hz < 7000) for k, w in enumerate(weights.tolist(), start=1)
+    )
+
+
+def bumps(rng: Rng, rate_hz: float, length_s: float) -> Array:
+    """Return a loudness curve (samples,) of syllables: so many a second, each about so long."""
+    t, curve, at = times(), np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.3)
+    while at < SECONDS:
+        length = length_s * rng.uniform(0.7, 1.3)
+        u = np.clip((t - at) / length, 0, 1)
+        curve = np.maximum(curve, rng.uniform(0.5, 1) * np.sin(np.pi * u) ** 0.7)
+        at += rng.uniform(0.7, 1.3) / rate_hz
+    return curve
+
+
+def smooth(rng: Rng, rate_hz: float) -> Array:
+    """Return a random curve (samples,) in -1 to 1 with about ``rate_hz`` turns a second."""
+    points = rng.uniform(-1, 1, max(4, int(SECONDS * rate_hz) + 3))
+    at = np.linspace(0, len(points) - 1, int(SECONDS * RATE))
+    return np.interp(at, np.arange(len(points)), points)
+
+
+def formants(wave: Array, centres: tuple[float, ...], width: float) -> Array:
+    """Return the wave through resonances, side by side."""
+    total = np.zeros_like(wave)
+    for order, hz in enumerate(centres):
+        low, high = hz / (1 + width), min(hz * (1 + width), 0.49 * RATE)
+        band = signal.butter(2, (low, high), "bandpass", fs=RATE, output="sos")
+        total += 0.6**order * signal.sosfilt(band, wave)
+    return total
+
+
+def lay(calls: Sequence[Call], skew: float = 0.7) -> tuple[Array, Array]:
+    """Return pitch in Hz and loudness, (samples,) each, of calls that follow one another."""
+    size = int(SECONDS * RATE)
+    hz, loud = np.full(size, 300.0), np.zeros(size)
+    for start, length, pitches, level in calls:
+        first = int(start * RATE)
+        u = np.linspace(0, 1, max(2, int(length * RATE)))[: max(0, size - first)]
+        points = np.linspace(0, 1, len(pitches))
+        hz[first : first + len(u)] = np.exp(np.interp(u, points, np.log(pitches)))
+        loud[first : first + len(u)] = level * np.sin(np.pi * u**skew) ** 0.6
+    return hz, loud
+
+
+def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0) -> Array:
+    """Return a voice of pitch ``hz`` and loudness ``loud``, (samples,) each, whose vowel wanders.
+
+    Formants: Peterson and Barney, "Control methods used in a study of the vowels", JASA 24, 1952,
+    of men; a shorter tract (1.17 women, 1.35 children) moves them up.
+    """
+    hz = hz * 2 ** (rng.uniform(0.005, 0.04) * smooth(rng, 40))
+    slope, partials = rng.uniform(0.4, 1.6), int(np.clip(3600 / hz.min(), 6, 30))
+    breath = 10 ** rng.uniform(-2.5, -0.5) * noise(rng, 0)
+    wave = (harmonics(hz, np.arange(1.0, partials + 1) ** -slope) + breath) * loud
+    wave *= 1 + rng.uniform(0, 0.25) * smooth(rng, 30)
+    total = np.zeros_like(wave)
+    for number in rng.permutation(len(VOWELS))[:3]:
+        centres = tuple(f * tract for f in VOWELS[number])
+        total += np.clip(0.4 + smooth(rng, turns_hz), 0, 1) * formants(wave, centres, 0.15)
+    return total + 0.05 * wave
+
+
+def in_room(rng: Rng, wave: Array) -> Array:
+    """Return the wave with echoes that die away within 0.1 to 1.2 s."""
+    t = times()[: int(1.2 * RATE)]
+    echo = rng.standard_normal(len(t)) * 10 ** (-3 * t / rng.uniform(0.1, 1.2))
+    echo *= rng.uniform(0, 1.2) / np.sqrt((echo**2).sum())
+    return wave + signal.fftconvolve(wave, echo)[: len(wave)]
+
+
+def mew(rng: Rng) -> Array:
+    """Return a cat: mews, long yowls, trills or a kitten's calls, the mouth opening and closing.
+
+    Pitch, length and contours: Nicastro, "Perceptual and acoustic evidence for species-level
+    differences in meow vocalizations", J. Comp. Psych. 118, 2004; Schötz, van de Weijer and Eklund,
+    "Melody matters: an acoustic study of domestic cat meows", 2019; kittens: Brown et al. 1978.
+    """
+    manner = rng.choice(["mew", "mew", "yowl", "trill", "kitten"])
+    low, high, shortest, longest = {
+        "mew": (350, 900, 0.3, 1.2),
+        "yowl": (220, 700, 0.9, 3.0),
+        "trill": (300, 600, 0.2, 0.6),
+        "kitten": (900, 1700, 0.2, 0.6),
+    }[manner]
+    base, tract, calls, at = rng.uniform(low, high), rng.uniform(1.0, 1.7), [], rng.uniform(0, 0.8)
+    shape = rng.choice([[1, 1.3, 1.1], [1, 1.2, 0.8], [0.8, 1, 1.3], [1, 1.05, 1], [1.3, 1, 0.7]])
+    while at < SECONDS:
+        length = rng.uniform(shortest, longest)
+        bend = shape ** rng.uniform(0.4, 1.6) * 2 ** rng.normal(0, 0.06)
+        calls.append((at, length, base * bend, rng.uniform(0.4, 1)))
+        at += length + rng.uniform(0.15, 2.5)
+    hz, loud = lay(calls, rng.uniform(0.5, 0.9))
+    if manner == "trill" or rng.random() < 0.2:
+        beat = np.sin(2 * np.pi * rng.uniform(18, 32) * times())
+        loud, hz = loud * (1 + rng.uniform(0.4, 1) * beat), hz * 2 ** (0.03 * beat)
+    call = harmonics(hz, np.arange(1.0, 13) ** -rng.uniform(0.2, 1.2)) * loud
+    call += 10 ** rng.uniform(-2.5, -0.7) * noise(rng, 0) * loud
+    opened = np.clip(loud / loud.max(), 0, 1) ** rng.uniform(0.7, 2)
+    wide = formants(call, (950 * tract, 1900 * tract), 0.25)
+    return in_room(
+        rng, formants(call, (500 * tract, 1500 * tract), 0.25) * (1 - opened) + wide * opened
+    )
+
+
+def laughter(rng: Rng) -> Array:
+    """Return bouts of laughter of a baby, a child, a woman or a man, with breaths between them.
+
+    Three to seven calls a second, each 60 to 200 ms, whose pitch sinks over a bout, some of them
+    unvoiced; babies and children squeal and laugh on the inbreath, too. Sources: Bachorowski,
+    Smoski and Owren, "The acoustic features of human laughter", JASA 110, 2001; Nwokah et al.,
+    "Vocal affect in three-year-olds", JASA 94, 1993; Kipper and Todt, "The role of rhythm and
+    pitch in the evaluation of human laughter", 2003.
+    """
+    speaker = rng.integers(4)
+    base = rng.uniform(*[(280, 650), (260, 600), (200, 500), (100, 320)][speaker])
+    tract = rng.uniform(*[(1.4, 1.8), (1.2, 1.45), (1.05, 1.2), (0.9, 1.05)][speaker])
+    rate, duty = rng.uniform(3, 7), rng.uniform(0.35, 0.75)
+    voiced, squeals = rng.uniform(0.4, 1), 0.25 if speaker < 2 else 0.05
+    calls, hisses, at = [], [], rng.uniform(0, 0.6)
+    while at < SECONDS:
+        count, pitch = int(rng.integers(2, 14)), base * 2 ** rng.normal(0, 0.25)
+        sink, arch = rng.uniform(0, 0.8), rng.uniform(-0.2, 0.5)
+        for call in range(count):
+            now = pitch * 2 ** (-sink * call / count + rng.normal(0, 0.06))
+            length, level = duty / rate * rng.uniform(0.8, 1.2), rng.uniform(0.6, 1) * 0.95**call
+            bent = now * 2.0 ** np.array([-arch / 2, arch / 2, -0.2 * rng.random()])
+            (calls if rng.random() < voiced else hisses).append((at, length, bent, level))
+            at += rng.uniform(0.88, 1.12) * (1 + 0.3 * call / count) / rate
+        if rng.random() < squeals:
+            length, top = rng.uniform(0.15, 0.8), min(pitch * rng.uniform(1.5, 3.2), 1800)
+            calls.append((at, length, top * np.array([0.8, 1, rng.uniform(0.6, 1.1)]), 1.0))
+            at += length
+        breath = rng.uniform(0.15, 0.5)
+        inhaled = calls if speaker == 0 and rng.random() < 0.4 else hisses
+        inhaled.append((at + 0.05, breath, pitch * np.array([1.2, 1.8]), rng.uniform(0.1, 0.5)))
+        at += breath + rng.uniform(0.05, 1.2)
+    hz, loud = lay(calls)
+    hiss = lay(hisses)[1] * noise(rng, 0.5)
+    breathy = formants(hiss, (900 * tract, 1700 * tract, 2900 * tract), 0.4)
+    return in_room(rng, voice(rng, hz, loud, tract, 1.0) + rng.uniform(0.1, 0.6) * breathy)
 
 
 def _siren(rng: Rng) -> Array:
@@ -83,98 +215,7 @@ def _bird(rng: Rng) -> Array:
     return harmonics(hz, np.array([1, 0.2])) * bumps(rng, rng.uniform(1, 7), 0.1)
 
 
-def _bang(rng: Rng) -> Array:
-    """Doors, steps, dishes: blows that ring briefly."""
-    t, wave = times(), np.zeros(int(SECONDS * RATE))
-    for _ in range(rng.integers(2, 16)):
-        u = np.clip(t - rng.uniform(0, SECONDS), 0, None)
-        ring = np.exp(-rng.uniform(8, 80) * u) * (u > 0)
-        tones = sum(np.sin(2 * np.pi * rng.uniform(80, 3300) * u) for _ in range(4))
-        wave += rng.uniform(0.2, 1) * ring * (tones + 3 * rng.uniform() * noise(rng, 1))
-    return wave
-
-
-def _engine(rng: Rng) -> Array:
-    """Motors: many overtones of a low pitch, pulsing, in noise."""
-    hz = rng.uniform(25, 160) * 2 ** (rng.uniform(0, 0.6) * smooth(rng, 0.5))
-    wave = harmonics(hz, rng.uniform(0, 1, 30) / np.arange(1, 31) ** rng.uniform(0, 1))
-    wave = wave / np.abs(wave).max() + rng.uniform(0.1, 1) * noise(rng, rng.uniform(0, 1))
-    return wave * (1 + 0.5 * np.sin(2 * np.pi * rng.uniform(2, 25) * times()))
-
-
-def _chime(rng: Rng) -> Array:
-    """Return church bells, hand bells, tubes or bars, struck one after another, often overlapping.
-
-    Partials: hum, prime, tierce, quint, nominal and above of church bells; free tubes and bars,
-    whose partials are as odd squares. Source: Fletcher and Rossing, "The Physics of Musical
-    Instruments", chapters 19 and 21. Higher ones die sooner; doublets beat.
-    """
-    t, wave = times(), np.zeros(int(SECONDS * RATE))
-    partials = (
-        np.array([0.5, 1, 1.2, 1.5, 2, 2.5, 2.67, 3, 4, 5.33]),
-        np.array([1, 2, 2.9, 4.1, 5.4]),
-        np.array([3.011, 5, 7, 9, 11, 13]) ** 2 / 49,
-    )[rng.integers(3)]
-    pitch, lasts = rng.uniform(180, 1300), 10 ** rng.uniform(-0.5, 0.8)
-    peal = pitch * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12])[: rng.integers(1, 9)] / 12)
-    at, swing = rng.uniform(-1, 0.5), rng.uniform(0.15, 2)
-    levels = rng.uniform(0.2, 1, len(partials))
-    while at < SECONDS:
-        u, bell = np.clip(t - at, 0, None), rng.choice(peal)
-        struck = rng.uniform(0.4, 1) * (t >= at)
-        spread = partials * 2 ** rng.normal(0, 0.01, len(partials))
-        for partial, level in zip(spread, levels, strict=True):
-            hz = bell * partial
-            if hz < 7000:
-                doublet = np.cos(np.pi * rng.uniform(0, 2.5) * u)
-                fades = np.exp(-u * (1 + partial) / (2 * lasts))
-                wave += struck * level * fades * doublet * np.sin(2 * np.pi * hz * u)
-        wave += 0.5 * struck * np.exp(-u * 60) * noise(rng, 0.5)
-        at += swing * rng.uniform(0.7, 1.3)
-    return in_room(rng, wave)
-
-
-def _horn(rng: Rng) -> Array:
-    """Return horns of cars (two tones, 300 to 600 Hz), lorries or trains (chords), or a trumpet.
-
-    Car horns: two reeds about a third apart near 400 and 500 Hz; of brass, the louder the brighter
-    (Risset and Mathews, "Analysis of musical-instrument tones", 1969).
-    """
-    wave, at, calls = np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.8), []
-    while at < SECONDS:
-        length = rng.choice([rng.uniform(0.08, 0.4), rng.uniform(0.4, 3)])
-        calls.append((at, length))
-        at += length + rng.choice([rng.uniform(0.05, 0.3), rng.uniform(0.3, 2.5)])
-    root = rng.uniform(130, 620)
-    slope, fall = rng.uniform(0, 1.2), 1 - rng.choice([0, 0, 0.05, 0.12])  # of what drives past
-    for ratio in rng.choice([1, 1.19, 1.26, 1.33, 1.5, 2], rng.integers(1, 4), replace=False):
-        hz = root * ratio * fall ** (times() / SECONDS * 2)
-        tone = harmonics(hz, rng.uniform(0.3, 1, 16) * np.arange(1.0, 17) ** -slope)
-        dull = harmonics(hz, np.array([1, 0.3]))
-        for start, length in calls:
-            u = np.clip((times() - start) * (start + length - times()) * 40 / length, 0, 1)
-            wave += u * tone + (1 - u) * u * dull
-    return in_room(rng, wave)
-
-
-def _creak(rng: Rng) -> Array:
-    """Return doors, brakes, swings and squeaky toys: what sticks and slips, so harmonic glides."""
-    calls, at, base = [], rng.uniform(0, 0.8), 10 ** rng.uniform(2.3, 3.3)
-    while at < SECONDS:
-        length = rng.uniform(0.05, 0.3) if rng.random() < 0.5 else rng.uniform(0.3, 2)
-        bent = base * 2 ** rng.uniform(-0.6, 0.6, rng.integers(2, 6))
-        calls.append((at, length, bent, rng.uniform(0.3, 1)))
-        at += length + rng.uniform(0.02, 1)
-    hz, loud = lay(calls, rng.uniform(0.3, 1.2))
-    tone = harmonics(hz * 2 ** (0.03 * smooth(rng, 50)), np.arange(1.0, 11) ** -rng.uniform(0, 2))
-    return in_room(rng, loud * (tone + rng.uniform(0, 0.5) * noise(rng, 0.5)))
-
-
 KINDS: Mapping[str, Callable[[Rng], Array]] = {
-    make.__name__.strip("_"): make
-    for make in (
-        _fan, _hum, _room, music, _siren, _beeps, mew, laughter, babble, _bird, _bang, _engine,
-        voices, singing, _chime, _horn, animal, _creak,
-    )
-}  # fmt: skip
+    make.__name__.strip("_"): make for make in (mew, laughter, _siren, _beeps, _bird)
+}
 """By name; a number gives each a pitch, a rhythm and a loudness of its own."""

@@ -37,11 +37,9 @@ APP_CRY, ESC_CRY = "donateacry", "baby_cry"
 ANDROID = "donateacry_android"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
 MADE: Mapping[str, int] = {
-    "laughter": 100, "mew": 80, "voices": 100, "singing": 60, "chime": 60, "animal": 60, "horn": 40,
-    "creak": 30,
+    "laughter": 100, "mew": 80, "siren": 40, "beeps": 20, "bird": 40,
 }  # fmt: skip
-"""Sounds of a made kind, those that resemble a cry more often; else :data:`FEW`."""
-FEW = 20
+"""Sounds of a made kind, those that resemble a cry more often."""
 SPOKEN = 10  # of each speaker and pitch
 SPEECH_LICENCE = "CC BY-SA 4.0 (Free Spoken Digit Dataset)"
 SECONDS = 6.0  # of joined speech
@@ -120,9 +118,9 @@ def _others(root: Path) -> Iterator[Item]:
 
 
 def _made() -> Iterator[Item]:
-    for kind, make in synthetic_sounds.KINDS.items():
-        for number in range(MADE.get(kind, FEW)):
-            path = Path(make.__code__.co_filename)  # when it changes, so may the sound
+    path = Path(synthetic_sounds.__file__)  # when it changes, so may the sounds
+    for kind, count in MADE.items():
+        for number in range(count):
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
 
 
