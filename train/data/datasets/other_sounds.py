@@ -43,30 +43,65 @@ MOST = 25  # items per source, at most
 PAUSES = (0.03, 0.5)  # s, between joined files
 
 WORDS = (
-    "asterisk-core-sounds-en-wav", "asterisk-core-sounds-es-wav", "asterisk-core-sounds-fr-wav",
-    "asterisk-core-sounds-it-wav", "asterisk-core-sounds-ru-wav",
-    "asterisk-prompt-it-menardi-wav", "fillets-ng-data-cs", "fillets-ng-data-nl", "gcin-voice",
-    "kajongg", "klettres-data", "ktuberling-data", "qabcs-data",
+    "alsa-utils", "asterisk-core-sounds-en-wav", "asterisk-core-sounds-es-wav",
+    "asterisk-core-sounds-fr-wav", "asterisk-core-sounds-it-wav", "asterisk-core-sounds-ru-wav",
+    "asterisk-prompt-it-menardi-wav", "festvox-ru", "fillets-ng-data-cs", "fillets-ng-data-nl",
+    "gcin-voice", "kajongg", "klettres-data", "ktuberling-data", "qabcs-data", "saytime",
+    "wims-help",
 )  # fmt: skip
 EFFECTS = (
-    "ardentryst", "bambam", "boswars-data", "brainparty-data", "btanks-data", "bzflag-data",
-    "caveexpress-data", "colobot-common-sounds", "crossfire-client", "emacspeak",
-    "endless-sky-data", "etw-data", "extremetuxracer-data", "fillets-ng-data", "flare-game",
-    "freedink-data", "freedroid-data", "freetennis-common", "frozen-bubble-data", "gamine-data",
-    "gnome-shell-pomodoro-data", "hannah-data", "hedgewars-data", "kanagram", "lincity-ng-data",
-    "lordsawar-data", "lugaru-data", "mazeofgalious-data", "megaglest-data", "micropolis-data",
-    "minetest-data", "minetest-mod-unified-inventory", "monsterz-data", "netpanzer-data",
-    "oxygen-sounds", "pingus-data", "planetblupi-common", "plee-the-bear-data", "pysiogame",
-    "scorched3d-data", "scratch", "searchandrescue-data", "simutrans-pak64", "sound-icons",
-    "sound-theme-freedesktop", "sumo-tools", "supertux-data", "supertuxkart-data", "torcs-data",
-    "trackballs-data", "triplea", "trophy-data", "tumiki-fighters-data", "tuxfootball",
-    "tuxmath-data", "tuxpaint-data", "tuxpaint-stamps-default", "tuxtype-data", "unknown-horizons",
-    "warmux-data", "wesnoth-1.16-data", "wesnoth-1.16-music", "widelands-data", "wordwarvi-sound",
-    "xemacs21-basesupport",
+    "a7xpg-data", "abe-data", "adonthell-data", "afterstep-data", "alienblaster-data",
+    "amoebax-data", "amphetamine-data", "angrydd", "ardentryst", "atanks-data", "ballz-data",
+    "bambam", "baresip-core", "barrage", "basic256", "biniax2-data", "blinken", "blockout2",
+    "bomberclone-data", "boswars-data", "brainparty-data", "briquolo-data", "btanks-data",
+    "bucklespring-data", "bugsquish", "burgerspace", "bzflag-data", "caveexpress-data",
+    "cavepacker-data", "ceferino-data", "chromium-bsu-data", "circuslinux-data", "coccinella",
+    "colobot-common-sounds", "crossfire-client", "crrcsim-data", "csmash-data", "cube2-data",
+    "cuyo-data", "davegnukem-data", "deepin-sound-theme", "dodgindiamond2", "dopewars-data",
+    "dustracing2d-data", "eboard", "eiskaltdcpp-sounds", "emacspeak", "endless-sky-data",
+    "enemylines3", "enemylines7", "enigma-data", "epiphany-data", "etw-data",
+    "excellent-bifurcation", "extremetuxracer-data", "fenrir", "fillets-ng-data", "flare-game",
+    "flobopuyo", "foobillardplus-data", "freeciv-data", "freecol", "freedink-data",
+    "freedroid-data", "freedroidrpg-data", "freefilesync", "freegish-data", "freeorion-data",
+    "freetennis-common", "frozen-bubble-data", "funnyboat", "gajim", "gamine-data",
+    "garden-of-coloured-lights-data", "geki2", "geki3", "gemdropx", "gigalomania-data",
+    "gl-117-data", "glob2-data", "gltron", "gnome-audio", "gnome-nibbles", "gnome-robots",
+    "gnome-shell-pomodoro-data", "gnubg-data", "gnujump-data", "gnustep-gui-common",
+    "granatier", "gtkboard", "gunroar-data", "hannah-data", "hedgewars-data",
+    "heroes-sound-effects", "hex-a-hop-data", "holotz-castle-data", "icebreaker", "jag",
+    "jami-daemon", "kanagram", "kapman", "kblocks", "kbounce", "kgoldrunner", "khangman",
+    "knetwalk", "kodi-data", "kolf", "komi", "korganizer", "krank", "kstars-data", "ktx",
+    "laby", "lbreakout2-data", "lbreakouthd-data", "lincity-ng-data", "linphone-common",
+    "lmarbles", "lomiri-sounds", "lordsawar-data", "ltris", "lugaru-data", "madbomber-data",
+    "mame-data", "manaplus-data", "marsshooter-data", "mazeofgalious-data", "megaglest-data",
+    "meritous-data", "micropolis-data", "mikutter", "minetest-data",
+    "minetest-mod-unified-inventory", "mirrormagic-data", "monsterz-data", "moon-lander-data",
+    "mu-cade-data", "nagvis", "netpanzer-data", "neverball-common", "njam-data", "noiz2sa-data",
+    "open-invaders-data", "opencity-data", "orage-data", "orbital-eunuchs-sniper-data",
+    "overgod-data", "oxygen-sounds", "pachi-data", "parsec47-data", "pathological",
+    "pekka-kana-2-data", "penguin-command", "phlipple-data", "pidgin-data", "pinball-data",
+    "pinball-table-gnu-data", "pinball-table-hurd-data", "pingus-data", "planetblupi-common",
+    "plee-the-bear-data", "pokerth-data", "powermanga-data", "psi", "psi-plus-sounds",
+    "pushover", "pushover-data", "pychess", "pysiogame", "qgo", "quadrapassel", "renpy-demo",
+    "ri-li-data", "rockdodger", "rrootage-data", "sawfish-data", "scid-data", "scorched3d-data",
+    "scratch", "sdl-ball-data", "seahorse-adventures", "searchandrescue-data",
+    "simutrans-pak64", "slimevolley-data", "solarwolf", "sound-icons",
+    "sound-theme-freedesktop", "spacearyarya", "spacezero", "starfighter-data",
+    "starvoyager-data", "sumo-tools", "supertransball2-data", "supertux-data",
+    "supertuxkart-data", "tecnoballz-data", "titanion-data", "tkabber", "torcs-data",
+    "torus-trooper-data", "trackballs-data", "triplea", "trophy-data", "tumiki-fighters-data",
+    "tuxfootball", "tuxmath-data", "tuxpaint-data", "tuxpaint-plugins-default",
+    "tuxpaint-stamps-default", "tuxtype-data", "tworld-data", "ukui-media", "unknown-horizons",
+    "val-and-rick-data", "vectoroids", "vodovod", "warmux-data", "wesnoth-1.16-data",
+    "wesnoth-1.16-music", "whichwayisup", "widelands-data", "wing-data", "wizznic-data",
+    "wordwarvi-sound", "workrave-data", "xboard", "xemacs21-basesupport", "xmoto-data", "xneur",
+    "xpat2", "yaru-theme-sound", "zaz-data",
 )  # fmt: skip
 INSTRUMENTS = (
-    "hydrogen-data", "hydrogen-drumkits", "hydrogen-drumkits-effects", "lmms-common",
-    "singularity-music", "sonic-pi-samples", "supercollider-common",
+    "asterisk-moh-opsound-wav", "chuck-data", "exadrums", "fretsonfire-songs-muldjord",
+    "fretsonfire-songs-sectoid", "horgand-data", "hydrogen-data", "hydrogen-drumkits",
+    "hydrogen-drumkits-effects", "lmms-common", "muse", "rakarrack", "sc3-plugins-language",
+    "singularity-music", "solfege", "sonic-pi-samples", "supercollider-common",
 )  # fmt: skip
 SOUNDFONT, FONT = "fluid-soundfont-gm", "FluidR3_GM.sf2"
 PROGRAMS: Mapping[str, tuple[int, ...]] = {
@@ -92,7 +127,7 @@ NAMED: Mapping[str, re.Pattern[str]] = {
 }
 """Kind -> pattern of its lower-case file names."""
 LANGUAGE = re.compile(r"[a-z]{2}([_@][A-Za-z@]+)?")
-A_CRY = re.compile(r"baby.?cry|^cry$")
+A_CRY = re.compile(r"baby.?cry|^cry(_|$)")
 KINDS = (*PROGRAMS, *NAMED, "words", "effects")
 SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac", ".au")
 
