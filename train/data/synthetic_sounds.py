@@ -1,8 +1,8 @@
-"""Sounds that are no cry and of which no recording is at hand, made by formulas.
+"""Synthesise sounds that resemble a cry, as additional negative examples for the detector.
 
-Laughter, mews, sirens, beeps and birds: high, voiced or harmonic, rising and falling, as a cry is.
-None of them copies a recording: pitch, rhythm, roughness and formants are those that were measured,
-spread widely. All else that is no cry comes from :mod:`train.data.datasets.other_sounds`.
+Laughter, mews, sirens, beeps and birds are high, voiced or harmonic, and rise and fall like a cry.
+None imitates a particular recording: pitch, rhythm, roughness and formants vary widely around
+published measurements. All other sounds are in :mod:`train.data.datasets.detector`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RATE = 16_000  # Hz
 SECONDS = 6.0
 Array = NDArray[np.float64]
 Rng = np.random.Generator
-Call = tuple[float, float, Array, float]  # start and length in s, course of the pitch in Hz, level
+Call = tuple[float, float, Array, float]  # start (s), length (s), pitch contour (Hz), level
 VOWELS = (
     (270, 2290, 3010), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440), (570, 840, 2410),
     (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690),
@@ -25,19 +25,19 @@ VOWELS = (
 
 
 def make_sound(kind: str, number: int) -> NDArray[np.float32]:
-    """Return a sound (samples,) at :data:`RATE` by its kind and number, peak at 0.5."""
+    """Synthesise sound ``number`` of a kind: (samples,) at :data:`RATE`, with peak 0.5."""
     rng = np.random.default_rng([list(KINDS).index(kind), number])
     wave = KINDS[kind](rng) + 10 ** rng.uniform(-4, -2) * noise(rng, rng.uniform(0, 2))
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
 
 
 def times() -> Array:
-    """Return the second of each sample."""
+    """Return the time of each sample in s."""
     return np.arange(int(SECONDS * RATE)) / RATE
 
 
 def noise(rng: Rng, slope: float) -> Array:
-    """Noise whose power falls as 1 / f^slope, peak near 1."""
+    """Return noise (samples,) with power 1 / f^slope above 5 Hz and peak 1."""
     spectrum = np.fft.rfft(rng.standard_normal(int(SECONDS * RATE)))
     spectrum *= np.maximum(np.arange(len(spectrum)), 30.0) ** (-slope / 2)
     wave = np.fft.irfft(spectrum, n=int(SECONDS * RATE))
@@ -45,7 +45,7 @@ def noise(rng: Rng, slope: float) -> Array:
 
 
 def harmonics(hz: Array, weights: Array) -> Array:
-    """Return a tone of pitch (samples,) Hz with partials of these weights, up to 7 kHz."""
+    """Synthesise a tone of pitch ``hz`` (samples,) from weighted partials up to 7 kHz."""
     phase = 2 * np.pi * np.cumsum(hz) / RATE
     return sum(
         w * np.sin(k * phase) * (k * hz < 7000) for k, w in enumerate(weights.tolist(), start=1)
@@ -53,7 +53,7 @@ def harmonics(hz: Array, weights: Array) -> Array:
 
 
 def bumps(rng: Rng, rate_hz: float, length_s: float) -> Array:
-    """Return a loudness curve (samples,) of syllables: so many a second, each about so long."""
+    """Return an envelope (samples,) of about ``rate_hz`` syllables a second of ``length_s``."""
     t, curve, at = times(), np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.3)
     while at < SECONDS:
         length = length_s * rng.uniform(0.7, 1.3)
@@ -64,14 +64,14 @@ def bumps(rng: Rng, rate_hz: float, length_s: float) -> Array:
 
 
 def smooth(rng: Rng, rate_hz: float) -> Array:
-    """Return a random curve (samples,) in -1 to 1 with about ``rate_hz`` turns a second."""
+    """Interpolate about ``rate_hz`` random values a second, from -1 to 1, to (samples,)."""
     points = rng.uniform(-1, 1, max(4, int(SECONDS * rate_hz) + 3))
     at = np.linspace(0, len(points) - 1, int(SECONDS * RATE))
     return np.interp(at, np.arange(len(points)), points)
 
 
 def formants(wave: Array, centres: tuple[float, ...], width: float) -> Array:
-    """Return the wave through resonances, side by side."""
+    """Filter the wave by parallel band-passes at ``centres`` (Hz); each gain is 0.6 of the last."""
     total = np.zeros_like(wave)
     for order, hz in enumerate(centres):
         low, high = hz / (1 + width), min(hz * (1 + width), 0.49 * RATE)
@@ -81,7 +81,7 @@ def formants(wave: Array, centres: tuple[float, ...], width: float) -> Array:
 
 
 def lay(calls: Sequence[Call], skew: float = 0.7) -> tuple[Array, Array]:
-    """Return pitch in Hz and loudness, (samples,) each, of calls that follow one another."""
+    """Return the pitch contour (Hz) and envelope of successive calls, (samples,) each."""
     size = int(SECONDS * RATE)
     hz, loud = np.full(size, 300.0), np.zeros(size)
     for start, length, pitches, level in calls:
@@ -94,10 +94,10 @@ def lay(calls: Sequence[Call], skew: float = 0.7) -> tuple[Array, Array]:
 
 
 def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0) -> Array:
-    """Return a voice of pitch ``hz`` and loudness ``loud``, (samples,) each, whose vowel wanders.
+    """Synthesise a voice of pitch ``hz`` and envelope ``loud``, (samples,) each; its vowel varies.
 
-    Formants: Peterson and Barney, "Control methods used in a study of the vowels", JASA 24, 1952,
-    of men; a shorter tract (1.17 women, 1.35 children) moves them up.
+    Men's formants are from Peterson and Barney, "Control methods used in a study of the vowels",
+    JASA 24, 1952. ``tract`` scales them for a shorter vocal tract (1.17 women, 1.35 children).
     """
     hz = hz * 2 ** (rng.uniform(0.005, 0.04) * smooth(rng, 40))
     slope, partials = rng.uniform(0.4, 1.6), int(np.clip(3600 / hz.min(), 6, 30))
@@ -112,7 +112,7 @@ def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0)
 
 
 def in_room(rng: Rng, wave: Array) -> Array:
-    """Return the wave with echoes that die away within 0.1 to 1.2 s."""
+    """Add reverberation with a random RT60 of 0.1 to 1.2 s."""
     t = times()[: int(1.2 * RATE)]
     echo = rng.standard_normal(len(t)) * 10 ** (-3 * t / rng.uniform(0.1, 1.2))
     echo *= rng.uniform(0, 1.2) / np.sqrt((echo**2).sum())
@@ -120,7 +120,7 @@ def in_room(rng: Rng, wave: Array) -> Array:
 
 
 def mew(rng: Rng) -> Array:
-    """Return a cat: mews, long yowls, trills or a kitten's calls, the mouth opening and closing.
+    """Synthesise a cat: mews, long yowls, trills or a kitten's calls; the mouth opens and closes.
 
     Pitch, length and contours: Nicastro, "Perceptual and acoustic evidence for species-level
     differences in meow vocalizations", J. Comp. Psych. 118, 2004; Schötz, van de Weijer and Eklund,
@@ -154,13 +154,13 @@ def mew(rng: Rng) -> Array:
 
 
 def laughter(rng: Rng) -> Array:
-    """Return bouts of laughter of a baby, a child, a woman or a man, with breaths between them.
+    """Synthesise bouts of laughter of a baby, child, woman or man, with breaths in between.
 
-    Three to seven calls a second, each 60 to 200 ms, whose pitch sinks over a bout, some of them
-    unvoiced; babies and children squeal and laugh on the inbreath, too. Sources: Bachorowski,
-    Smoski and Owren, "The acoustic features of human laughter", JASA 110, 2001; Nwokah et al.,
-    "Vocal affect in three-year-olds", JASA 94, 1993; Kipper and Todt, "The role of rhythm and
-    pitch in the evaluation of human laughter", 2003.
+    About three to seven calls a second, each of 40 to 300 ms, fall in pitch over a bout; some are
+    unvoiced. Babies and children often squeal; only babies voice their inbreath. Sources:
+    Bachorowski, Smoski and Owren, "The acoustic features of human laughter", JASA 110, 2001; Nwokah
+    et al., "Vocal affect in three-year-olds", JASA 94, 1993; Kipper and Todt, "The role of rhythm
+    and pitch in the evaluation of human laughter", 2003.
     """
     speaker = rng.integers(4)
     base = rng.uniform(*[(280, 650), (260, 600), (200, 500), (100, 320)][speaker])
@@ -192,7 +192,7 @@ def laughter(rng: Rng) -> Array:
 
 
 def _siren(rng: Rng) -> Array:
-    """Return a siren: a tone with overtones that sweeps or steps between two pitches."""
+    """Synthesise a siren: a harmonic tone that sweeps or steps between two pitches."""
     low, octaves = rng.uniform(300, 900), rng.uniform(0.2, 1.3)
     cycle = 2 * np.pi * rng.uniform(0.2, 4) * times() + rng.uniform(0, 6)
     course = rng.choice([np.sin, signal.square, lambda x: signal.sawtooth(x, 0.7)])(cycle)
@@ -201,7 +201,7 @@ def _siren(rng: Rng) -> Array:
 
 
 def _beeps(rng: Rng) -> Array:
-    """Alarm clock, telephone, toy: tones that are switched on and off."""
+    """Synthesise the on-off tones of an alarm clock, telephone or toy."""
     t, period = times(), rng.uniform(0.1, 1.2)
     on = ((t / period) % 1 < rng.uniform(0.2, 0.8)).astype(float)
     on = np.convolve(on, np.ones(80) / 80, "same")
@@ -210,7 +210,7 @@ def _beeps(rng: Rng) -> Array:
 
 
 def _bird(rng: Rng) -> Array:
-    """Birds: short whistles that slide."""
+    """Synthesise birds: short gliding whistles."""
     hz = rng.uniform(1500, 3500) * 2 ** (0.4 * smooth(rng, rng.uniform(3, 12)))
     return harmonics(hz, np.array([1, 0.2])) * bumps(rng, rng.uniform(1, 7), 0.1)
 
@@ -218,4 +218,4 @@ def _bird(rng: Rng) -> Array:
 KINDS: Mapping[str, Callable[[Rng], Array]] = {
     make.__name__.strip("_"): make for make in (mew, laughter, _siren, _beeps, _bird)
 }
-"""By name; a number gives each a pitch, a rhythm and a loudness of its own."""
+"""Kind -> function that synthesises it, with random pitch, rhythm and loudness."""

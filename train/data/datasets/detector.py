@@ -1,14 +1,14 @@
-"""Cries against everything else that we have or can make, for the detector that tells them apart.
+"""List the detector's corpus: cries, and all other sounds that are available or synthesised.
 
-Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
-other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
-child's, :mod:`~train.data.datasets.other_sounds`, and :mod:`~train.data.synthetic_sounds`. Uploads
-from Android that were left out of Donate-a-Cry have no label: in most no cry is heard. A
-recording's name begins with its kind. No cry is synthetic: with some of ours among them, chainsaws
-and music were taken for cries.
+Cries come from both folders of Donate-a-Cry, each upload once, and from ESC-10. Other sounds are
+the nine other classes of ESC-10; spoken digits joined into speech, at their own pitch and as high
+as a child's; :mod:`~train.data.datasets.other_sounds`; and :mod:`~train.data.synthetic_sounds`.
+Android uploads that are not in those two folders have no label, because most contain no audible
+cry. A recording's name begins with its kind. No cry is synthetic: when synthetic cries were
+included, the detector took chainsaws and music for cries.
 
-Every corpus is spread over five folds: ESC-10 as its authors did, Donate-a-Cry by installation,
-speech by speaker, packages by voice or folder, synthetic sounds by number.
+Each corpus is split into five folds: ESC-10 as by its authors, Donate-a-Cry by installation, speech
+by speaker, packages by voice, instrument or folder, and synthetic sounds by number.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ SPEECH, RAISED_SPEECH = "speech", "raised_speech"
 MADE: Mapping[str, int] = {
     "laughter": 100, "mew": 80, "siren": 40, "beeps": 20, "bird": 40,
 }  # fmt: skip
-"""Sounds of a made kind, those that resemble a cry more often."""
-SPOKEN = 10  # of each speaker and pitch
+"""Kind -> number of synthetic sounds; kinds that resemble a cry have more."""
+SPOKEN = 10  # items per speaker and pitch
 SPEECH_LICENCE = "CC BY-SA 4.0 (Free Spoken Digit Dataset)"
 SECONDS = 6.0  # of joined speech
 RATE = 8_000  # Hz, of the digits
-RAISED = (130, 190)  # per cent: played so much faster, a man's voice is as high as a child's
+RAISED = (130, 190)  # % of the original speed: raises a man's voice to a child's pitch
 
 
 def kind_of(recording: str) -> str:
-    """Return what a recording holds, by its name: ``rooster``, ``speech``, ``donateacry``."""
+    """Return a recording's kind from its name: ``rooster``, ``speech``, ``donateacry``."""
     return recording.partition("/")[0]
 
 
 def read(root: Path) -> Corpus:
-    """List the four corpora, and what is made; raise DataError if one of them is missing."""
+    """List all recordings and synthetic sounds; raise DataError if a corpus is missing."""
     found = other_sounds.read(root).items
     uploads = tuple(_uploads(root))
     android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
@@ -63,7 +63,7 @@ def read(root: Path) -> Corpus:
 
 
 def load(item: Item) -> audio.Recording:
-    """Return the sound of an item: read, joined or made."""
+    """Load, join or synthesise the sound of an item."""
     kind, _, name = item.recording.partition("/")
     if kind in (SPEECH, RAISED_SPEECH):
         speaker, _, number = name.partition("/")
@@ -84,7 +84,7 @@ def _item(path: Path, kind: str, name: str, group: str, fold: int) -> Item:
 
 
 def _uploads(root: Path) -> Iterator[Item]:
-    """Both folders of Donate-a-Cry; of an upload that is in both, the original."""
+    """Yield the uploads in both folders of Donate-a-Cry; of duplicates, only the original."""
     originals = {item.recording.lower(): item for item in public.read_ios(root).items}
     cleaned = {item.recording.lower(): item for item in public.read_donateacry(root).items}
     for item in {**cleaned, **originals}.values():
@@ -93,7 +93,7 @@ def _uploads(root: Path) -> Iterator[Item]:
 
 
 def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
-    """Yield the uploads whose names are not ``known``, without a label."""
+    """Yield uploads whose names are not ``known``, unlabelled; raise DataError without files."""
     files = sorted((root / ANDROID).glob("*.3gp"))
     if not files:
         raise DataError(
@@ -108,7 +108,7 @@ def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
 
 
 def _others(root: Path) -> Iterator[Item]:
-    """Yield ESC-10 and spoken digits."""
+    """Yield the items of ESC-10 and of speech joined from spoken digits."""
     for item in public.read_esc10(root).items:
         own = _item(item.path, str(item.label), item.recording, item.group, item.fold or 0)
         yield replace(own, source=item.source)
@@ -118,14 +118,14 @@ def _others(root: Path) -> Iterator[Item]:
 
 
 def _made() -> Iterator[Item]:
-    path = Path(synthetic_sounds.__file__)  # when it changes, so may the sounds
+    path = Path(synthetic_sounds.__file__)  # its modification time invalidates the cached sounds
     for kind, count in MADE.items():
         for number in range(count):
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
 
 
 def read_speakers(root: Path) -> list[str]:
-    """Return who speaks in ``root/speech/<digit>_<speaker>_<take>.wav``, or raise DataError."""
+    """Return the speakers in ``root/speech/<digit>_<speaker>_<take>.wav``, or raise DataError."""
     speakers = sorted({path.stem.split("_")[1] for path in (root / SPEECH).glob("*_*_*.wav")})
     if not speakers:
         raise DataError(
@@ -137,8 +137,8 @@ def read_speakers(root: Path) -> list[str]:
 
 
 def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recording:
-    """Join one speaker's words to :data:`SECONDS` in random order, with pauses; the number decides
-    order, pauses and pitch. Raised speech is played faster, so that the voice is higher."""
+    """Join one speaker's words at random, with pauses, into :data:`SECONDS` of speech; ``number``
+    seeds order, pauses and pitch. Raised speech is played faster, which raises its pitch."""
     rng = np.random.default_rng([number, raised])
     percent = int(rng.integers(*RAISED)) if raised else 100
     parts, length = [], 0
@@ -150,7 +150,7 @@ def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recor
 
 
 def _word(path: Path) -> NDArray[np.float32]:
-    """One digit, many of which are shorter than a recording that a visitor may send."""
+    """Return a digit with peak 1; many are too short for :func:`audio.load`, hence the decoder."""
     with path.open("rb") as file:
         wave, rate = audio.decode(file)
     if rate != RATE:
