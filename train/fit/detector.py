@@ -1,14 +1,14 @@
-"""Make windows of cries and of other sounds, and fit a detector on them.
+"""Make training examples from windows of cries and of other sounds, and fit a detector on them.
 
-Where in a recording a cry is, and what else is heard, the teacher says (:mod:`train.data.tagger`):
-a window of a cry is one that it takes for one, in a recording labelled as a cry. Half of the
-examples are cries, changed in speed, length and level, with other sounds under more than half of
-them. They are made once, fold by fold, and every fit draws from them: what lies under a sound is of
-the same fold, so that a fold that is tested can be left out.
+The teacher (:mod:`train.data.tagger`) scores each window. A window counts as a cry if its score
+exceeds a threshold, which depends on the recording's label; recordings labelled as other sounds
+have no cries. Half of the examples are cries at random speeds and lengths, more than half of them
+with another sound mixed in. The examples are made once and shared by all fits. Only clips of one
+fold are mixed, so that a fit can leave out its test fold.
 
-A batch holds as many of each. A second output of the model learns the teacher's groups of sounds as
-well (multi-task); it is dropped at the end. Of the other sounds half are drawn the more often the
-more they resemble a cry to the model.
+Batches are balanced. An auxiliary output learns the teacher's groups of sounds (multi-task) and is
+dropped at the end. Half of the other sounds in a batch are drawn uniformly, half in proportion to
+how much they resemble a cry to the model (hard-example mining).
 """
 
 from __future__ import annotations
@@ -44,45 +44,45 @@ from train.fit.predict import TrainingError
 from train.fit.presets import Preset
 from train.fit.state import Weights, schedule
 
-SECONDS = (1.0, 2.0)  # of the windows
-COUNT = 30_000  # cries of a fold and a length, and as many other sounds
-TOGETHER = 25  # of them at one speed
+SECONDS = (1.0, 2.0)  # window lengths
+COUNT = 30_000  # cries per fold and window length, and as many other sounds
+TOGETHER = 25  # examples per class that are made together, each class at one speed
 CRY_SPEED, OTHER_SPEED = (0.75, 1.7), (0.6, 1.8)
-SAME_SPEED = 0.4  # share of those groups that keep theirs
-SNR_DB = (-6.0, 15.0)  # of what lies above what is mixed in
-MIXED = (0.6, 0.35)  # share of the cries, and of the other sounds, that have a sound under them
-SHORT, SHORTEST = 0.4, 0.4  # share of the cries that are cut out of their window; s
-HEARD, CERTAIN, ABSENT = 0.1, 0.3, 0.005  # the teacher's probability of a cry
-QUIET = 2e-3  # of a recording's peak: nothing is heard in a window below it
+SAME_SPEED = 0.4  # share of these sets that keep their original speed
+SNR_DB = (-6.0, 15.0)  # of an example to the sound mixed in
+MIXED = (0.6, 0.35)  # share of the cries, and of the other sounds, with a sound mixed in
+SHORT, SHORTEST = 0.4, 0.4  # share of cries that are shortened; shortest length, s
+HEARD, CERTAIN, ABSENT = 0.1, 0.3, 0.005  # teacher's P(cry): ESC-10 cry, cry of an upload, no cry
+QUIET = 2e-3  # share of a recording's peak; windows below it are silent
 SHARES: Mapping[str, float] = {
     "effects": 3.0, "words": 3.0, "instruments": 1.2, "laughter": 1.2, "donateacry_android": 1.0,
     "laughs": 1.0, "mew": 0.8, "bells": 0.7, "choir": 0.5, "whistles": 0.5, "donateacry": 0.5,
     "cats": 0.5, "crowds": 0.5, "horns": 0.5,
 }  # fmt: skip
 SHARE = 0.25
-"""How often windows of a kind of other sound are drawn, in relation to each other."""
+"""Relative sampling frequency of each kind of other sound; SHARE is that of unlisted kinds."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Places in clips, (places, 2) of clip and teacher's window, with how often to draw each."""
+    """Indices (windows, 2) of clip and teacher's window, with sampling weights (windows,)."""
 
     places: Tensor
     weights: Tensor
 
 
 def draw_weighted(weights: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Return (count,) random places in ``weights``, as often as those say."""
+    """Sample (count,) indices into ``weights`` with replacement, in proportion to them."""
     distribution = weights.double().cumsum(0)
     at = torch.rand(count, generator=rng, dtype=torch.float64) * distribution[-1]
     return torch.searchsorted(distribution, at, right=True).clamp_max(len(weights) - 1)
 
 
 class DetectorData:
-    """The windows of all clips: which are cries, which are not.
+    """The windows of all clips, divided into cries and other sounds.
 
-    A label is :data:`CRY`, another, or None for "ask the teacher"; in recordings of the kind
-    :data:`ESC_CRY` there is a cry for certain. Raise DataError if there are no windows of cries, or
+    A label is :data:`CRY`, another, or None if only the teacher decides. Recordings of the kind
+    :data:`ESC_CRY` certainly contain a cry. Raise DataError if there are no windows of cries, or
     none of other sounds.
     """
 
@@ -124,7 +124,7 @@ class DetectorData:
         self.others.weights.mul_(torch.tensor(shares))
 
     def cut(self, places: Tensor, length: int, rate: int, rng: torch.Generator) -> Tensor:
-        """Return (places, length) samples about the teacher's windows; short clips are repeated."""
+        """Cut (places, length) samples around teacher windows, with jitter; repeat short clips."""
         clip, window = places.unbind(1)
         step = STEP * rate / RATE
         jitter = torch.randn(len(clip), generator=rng) * rate / 8
@@ -139,7 +139,7 @@ class DetectorData:
 
 
 def _add(found: list[tuple[int, int, float]], clip: int, where: Tensor, weight: float) -> None:
-    """Append the windows of a clip, which together weigh the root of their number."""
+    """Append n windows of a clip, so that their total weight is ``weight`` times sqrt(n)."""
     windows = where.nonzero().view(-1).tolist()
     found += [(clip, window, weight / math.sqrt(len(windows))) for window in windows]
 
@@ -150,17 +150,17 @@ def _windows(found: Sequence[tuple[int, int, float]]) -> Windows:
 
 
 class Examples(NamedTuple):
-    """Windows of one length, not yet masked."""
+    """Examples of one window length, before tilt and masking."""
 
-    features: Tensor  # (rows, bands, frames), float16; before that, the waves (rows, samples)
-    cry: Tensor  # (rows,), whether it is one
+    features: Tensor  # (rows, bands, frames), float16; in half_batch, waves (rows, samples)
+    cry: Tensor  # (rows,) bool
     groups: Tensor  # (rows, groups), the teacher's probabilities
-    clean: Tensor  # (rows,), whether nothing lies under it, so that those hold
-    # (rows, 2), numbers of the clip and of the one under it; twice the same if none is
+    clean: Tensor  # (rows,) bool: no sound is mixed in, so that ``groups`` is valid
+    # (rows, 2), numbers of the clip and of the one mixed in; twice the same if there is none
     clips: Tensor
 
     def among(self, chosen: Tensor) -> Examples:
-        """Return those rows of which only ``chosen`` (clips,) clips are heard."""
+        """Return the rows whose clips are all in the mask ``chosen`` (clips,)."""
         kept = chosen[self.clips].all(1)
         return Examples(*(tensor[kept] for tensor in self))
 
@@ -168,8 +168,8 @@ class Examples(NamedTuple):
 def half_batch(
     data: DetectorData, front_end: FrontEnd, others: Tensor, length: int, rng: torch.Generator
 ) -> Examples:
-    """Return the waves of as many cries as other sounds, at one speed each; of ``others``, (2 n,)
-    rows of ``data.others``, n are targets and n are mixed into cries and targets."""
+    """Return waves of n cries and n other sounds, each class at one speed. Of ``others``, (2 n,)
+    rows of ``data.others``, the first n are targets; the rest are mixed into cries and targets."""
     count, rate = len(others) // 2, front_end.config.sample_rate
     rows = draw_weighted(data.cries.weights, count, rng)
     cries, sounds = data.cries.places[rows], data.others.places[others]
@@ -199,7 +199,7 @@ def _at_speed(
     speeds: tuple[float, float],
     rng: torch.Generator,
 ) -> Tensor:
-    """Cut windows and play them faster or slower, pitch and all, by one factor."""
+    """Cut windows and change their speed and pitch together, by one random factor for all."""
     low, high = math.log(speeds[0]), math.log(speeds[1])
     factor = math.exp(uniform(low, high, (1,), rng).item())
     percent = 5 * round(20 * factor)
@@ -210,7 +210,7 @@ def _at_speed(
 
 
 def _shortened(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """Silence some of (B, samples) but for a stretch of :data:`SHORTEST` seconds or more."""
+    """Silence some of (B, samples) except for a stretch of at least :data:`SHORTEST` seconds."""
     count, length = waves.shape
     kept = uniform(SHORTEST, length / rate, (count, 1), rng) * rate
     start = uniform(0, 1, (count, 1), rng) * (length - kept)
@@ -228,8 +228,8 @@ def make_examples(
     count: int,
     rng: torch.Generator,
 ) -> Examples:
-    """Return ``count`` cries, rounded up to :data:`TOGETHER`, and as many other sounds; ``numbers``
-    (clips,) are what the clips are called in :attr:`Examples.clips`."""
+    """Return ``count`` cries, rounded up to a multiple of :data:`TOGETHER`, and as many other
+    sounds. ``numbers`` (clips,) identify the clips in :attr:`Examples.clips`."""
     config = front_end.config
     length = round(seconds * config.sample_rate) // config.hop * config.hop
     made = []
@@ -252,9 +252,9 @@ def find_examples(
     cache: Path,
     count: int = COUNT,
 ) -> list[Examples]:
-    """Return examples of each length, ``count`` cries a fold, from ``cache`` if they are there."""
+    """Return examples of each length, ``count`` cries per fold, from ``cache`` if possible."""
     found = []
-    code = Path(__file__).read_bytes()  # any change of how they are made, or which there are
+    code = Path(__file__).read_bytes()  # any change to this file invalidates the cache
     facts = clips.fingerprint(), front_end.config, how, seed, count, GROUPS, code
     cache.mkdir(parents=True, exist_ok=True)
     folds = sorted({item.fold for item in clips.items})
@@ -279,11 +279,11 @@ def find_examples(
     ]
 
 
-AUXILIARY = 0.3  # weight of the teacher's groups in the loss
+AUXILIARY = 0.3  # weight of the auxiliary loss on the teacher's groups
 
 
 class TaggedModel(nn.Module):
-    """A model with a second output on its embedding: the teacher's groups."""
+    """A model with an auxiliary output on its embedding for the teacher's groups."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -291,14 +291,14 @@ class TaggedModel(nn.Module):
         self.groups = nn.Linear(model.classifier.in_features, len(GROUPS))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, bands, T) -> logit of a cry (B,), logits of the groups (B, groups)."""
+        """Map (B, bands, T) to the logit of a cry (B,) and the logits of the groups (B, groups)."""
         embedding = self.model.embedding(features)
         logits = self.model.classifier(embedding)
         return logits[:, 0] - logits[:, 1], self.groups(embedding)
 
 
 class Pool:
-    """Examples of one length, drawn from."""
+    """Examples of one window length, from which batches are drawn."""
 
     def __init__(self, examples: Examples):
         self.examples = examples
@@ -308,14 +308,14 @@ class Pool:
         self.drawn = self.others[:0]
 
     def draw(self, half: int, rng: torch.Generator) -> Tensor:
-        """Return (2 half,) rows: cries, then other sounds, half of them by how hard they are."""
+        """Sample (2 half,) rows: cries, then other sounds, half of these by their hardness."""
         chances = 1 / len(self.others) + self.hardness / self.hardness.sum()
         self.drawn = draw_weighted(chances, half, rng)
         cries = self.cries[torch.randint(len(self.cries), (half,), generator=rng)]
         return torch.cat([cries, self.others[self.drawn]])
 
     def learn(self, found: Tensor) -> None:
-        """Take (half,) probabilities of a cry for how hard the last other sounds are."""
+        """Update the hardness of the other sounds last drawn from P(cry), (half,)."""
         self.hardness[self.drawn] = 0.5 * self.hardness[self.drawn] + 0.5 * (found + 0.02)
 
 
@@ -327,10 +327,10 @@ def fit_detector(
     seed: int,
     title: str,
 ) -> nn.Module:
-    """Fit ``model``, whose first class is the cry, and return the average of its weights.
+    """Fit ``model``, whose first class is the cry; return it, with EMA weights if enabled.
 
-    The model has an ``embedding`` and a ``classifier``; examples of each length are taken in turns.
-    Raise DataError if an epoch holds no batch; TrainingError if the loss is not a number.
+    It has an ``embedding`` and a ``classifier``; batches alternate between the window lengths.
+    Raise DataError if an epoch has no batch; TrainingError if the loss is not finite.
     """
     how, log_mel = preset.augmentation, preset.front_end.kind == "log-mel"
     rng = torch.Generator().manual_seed(seed)
@@ -359,7 +359,7 @@ def fit_detector(
 
 
 def require_steps(preset: Preset) -> int:
-    """Return the batches of an epoch; raise DataError if there is none."""
+    """Return the number of batches per epoch; raise DataError if it is 0."""
     if not (batches := preset.samples_per_epoch // preset.batch):
         raise DataError("An epoch holds no batch; samples_per_epoch must be batch or more.")
     return batches
