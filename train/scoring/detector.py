@@ -21,9 +21,9 @@ MAY_BE_EMPTY = ("label", "condition", "without", "stretches", "tagger_stretches"
 ACCEPTED, CERTAIN = 0.97, 0.99  # target recall at the threshold, and at the "maybe" threshold
 SYNTHETIC = {kind: f"{kind} (synthetic)" for kind in synthetic_sounds.KINDS}
 DOUBTED = 0.05  # false-positive rate allowed at the "maybe" threshold
-TAGGED = 0.5  # tagger probability from which an upload certainly has a cry
+TAGGED = 0.5  # least tagger probability at which an upload counts as a cry
 STRETCH = 5.0  # s; several false alarms within one stretch count once
-ONSETS = "onset"  # the condition whose stretches have increasing time since the cry's onset
+ONSETS = "onset"  # condition whose ``stretches`` are scores at increasing time after the onset
 
 
 def read_scores(folder: Path) -> pd.DataFrame:

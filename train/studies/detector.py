@@ -1,9 +1,9 @@
-"""Fit the detector, and measure it on sounds of sources and of kinds that it was not fitted on.
+"""Fit the detector, and evaluate it on held-out sources and on held-out families of sounds.
 
-Each fold of the corpus is fitted without the sources that it tests. Then a detector is fitted
-without each family of sounds and tested on that. Cries are also tested higher, shorter and under
-other sounds, and YAMNet beside all of it. The thresholds come from the folds and go with the
-weights, which are fitted on everything.
+Each fold is tested by a detector fitted on the others, which share no source with it. Then a
+detector is fitted without each family of sounds and tested on it. Cries are also tested at a higher
+pitch, compressed, shortened and mixed with other sounds. YAMNet is the baseline throughout. The
+thresholds come from the held-out folds and are saved with weights that are fitted on everything.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from train.scoring.detector import (
 
 Load = Callable[[Item], Recording]
 Chosen = NDArray[np.bool_]
-"""Which clips, (clips,)."""
-CHANGED = 40  # cries of a fold that are tested in each condition
+"""Mask of clips, (clips,)."""
+CHANGED = 40  # cries per fold that are tested in each condition, at most
 PITCHES, LENGTHS, SNR_DB = (1.25, 1.5), (1.0, 0.5), (-5, 0, 5, 10)
-CODECS = (("opus", "libopus", 8000), ("mp3", "libmp3lame", 16_000))  # encoder, bits a second
-CONTEXT, ONSET, FLOOR = 5.0, 2.0, 3e-3  # s around a short cry, s before it, its noise
+CODECS = (("opus", "libopus", 8000), ("mp3", "libmp3lame", 16_000))  # name, encoder, bit/s
+CONTEXT, ONSET, FLOOR = 5.0, 2.0, 3e-3  # s in all, s before a short cry, noise RMS
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "words": (SPEECH, RAISED_SPEECH, "words", "crowds"),
@@ -60,11 +60,11 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "dog_bark": ("dog_bark",),
     "games and machines": ("effects",),
 }
-"""What is left out in turn: what sounds alike goes together."""
+"""Family -> kinds that sound alike, left out of training together; one family at a time."""
 
 NOTHING = Estimate(0.0, 0.0, 0.0)
 UNMEASURED = DetectorRecord(0.5, NOTHING, NOTHING, NOTHING)
-"""Of a detector that is about to be tested."""
+"""Placeholder in a detector that is yet to be tested."""
 
 
 def run_check(
@@ -75,9 +75,9 @@ def run_check(
     leave_out: bool,
     external: Sequence[Item] = (),
 ) -> DetectorScore:
-    """Fit everything that is not in ``scores.csv`` yet, and save the detector; ``external`` are
-    cries of a corpus that no detector is fitted on, to test the final one. Raise DataError if the
-    folder holds a check with other settings or data; TrainingError if the loss is not a number."""
+    """Fit and test what ``scores.csv`` lacks, then save a detector fitted on everything and test it
+    on ``external``, cries of a corpus not used for fitting. Raise DataError if the folder holds a
+    check with other settings or data; TrainingError if the loss is not finite."""
     experiment = run.experiment
     with run.lock(run.results_folder):
         record = fit_missing(run, examples, tagger, load, leave_out)
@@ -110,14 +110,14 @@ def run_check(
 
 
 def accepted(detector: CryDetector, cries: Sequence[Item]) -> dict[str, float]:
-    """Return the share of the cries of each label that reach the threshold."""
+    """Return label -> share of its cries that reach the threshold."""
     reached = [detector.scan(load_file(item)).is_cry for item in cries]
     labels = [item.label for item in cries]
     return pd.Series(reached, dtype=float).groupby(pd.Series(labels)).mean().to_dict()
 
 
 def fit(run: Run, examples: Sequence[Examples], chosen: Chosen, title: str) -> nn.Module:
-    """Fit on the chosen clips."""
+    """Fit a model on the chosen clips."""
     experiment, seed = run.experiment, run.seeds[0]
     own = [e.among(torch.from_numpy(chosen)) for e in examples]
     model = experiment.model(seed).cpu()
@@ -127,7 +127,7 @@ def fit(run: Run, examples: Sequence[Examples], chosen: Chosen, title: str) -> n
 def fit_missing(
     run: Run, examples: Sequence[Examples], tagger: Tagger, load: Load, leave_out: bool
 ) -> dict[str, Any]:
-    """Fit and test what is not in ``scores.csv`` yet; return the record of all that is."""
+    """Fit and test what ``scores.csv`` lacks; return the updated contents of ``run.json``."""
     experiment, folder, (seed,) = run.experiment, run.results_folder, run.seeds
     record = results.resume(folder, experiment.configuration(), TABLE)
     table = read_scores(folder)
@@ -152,8 +152,8 @@ def fit_missing(
 
 
 def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str, Chosen]]:
-    """Yield fold and family left out, one of them, the other being -1 or empty; and which clips are
-    tested."""
+    """Yield (fold, family, mask of test clips); for a fold the family is empty, for a family the
+    fold is -1."""
     folds = np.array([item.fold for item in clips.items])
     kinds = np.array([kind_of(item.recording) for item in clips.items])
     for fold in range(FOLDS):
@@ -171,9 +171,9 @@ def score_rows(
     seed: int,
     changed: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each recording and, with ``changed``, for cries in every condition.
+    """Yield a row for each recording and, with ``changed``, for some cries in every condition.
 
-    Recordings come from their files, as a visitor's would, for the tagger in their whole band.
+    Recordings are loaded from the original files, so that the tagger gets the band up to 8 kHz.
     """
     rng = np.random.default_rng(seed)
     others = [item for item in tested if item.label == OTHER]
@@ -201,7 +201,7 @@ def score_rows(
         if not (changed and heard and left):
             continue
         left -= 1
-        at = (float(tags.argmax()) + 1) * tagger.step  # the middle of the likeliest window
+        at = (float(tags.argmax()) + 1) * tagger.step  # s, centre of the highest-scoring window
         under = _sound(load(others[rng.integers(len(others))]))
         for condition, sound in conditions(wave, at, under, detector.front_end, rng):
             yield {
@@ -215,13 +215,13 @@ def score_rows(
 
 
 def _sound(recording: Recording) -> Tensor:
-    """Return (samples,) at :data:`~train.data.tagger.RATE`."""
+    """Resample a recording to (samples,) at :data:`~train.data.tagger.RATE`."""
     return resample(recording.waveform, recording.sample_rate, RATE, WIDTH)
 
 
 def through(wave: Tensor, codec: str, bits: int) -> Tensor:
-    """Return (samples,) at :data:`~train.data.tagger.RATE` as FFmpeg gives it back from a lossy
-    codec of so many bits a second. Raise DataError if FFmpeg or its encoder is missing."""
+    """Encode (samples,) at :data:`~train.data.tagger.RATE` with a lossy codec at ``bits`` per
+    second and decode it, by FFmpeg. Raise DataError if FFmpeg or its encoder is missing."""
     raw = ["-f", "f32le", "-ar", str(RATE), "-ac", "1"]
     call = ["ffmpeg", "-v", "error"]
     coded = [*call, *raw, "-i", "-", "-c:a", codec, "-b:a", str(bits), "-f", "matroska", "-"]
@@ -237,7 +237,7 @@ def through(wave: Tensor, codec: str, bits: int) -> Tensor:
 def conditions(
     wave: Tensor, at: float, under: Tensor, front_end: FrontEnd, rng: np.random.Generator
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield what is done to a cry, certain about the second ``at``, and the outcome, peak 1."""
+    """Yield condition and modified wave of a cry at ``at`` s; mixed and short waves have peak 1."""
     for pitch in PITCHES:
         yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, WIDTH)
     for name, codec, bits in CODECS:
@@ -258,12 +258,12 @@ def conditions(
 
 
 def _onset(detector: CryDetector, sound: Tensor) -> str:
-    """Return the scores half a second, one second ... after the onset, as one hears it live."""
+    """Return the live scores 0.5, 1.0, ... s after the onset, separated by spaces."""
     ends = np.arange(ONSET + 0.5, CONTEXT + 0.01, 0.5)
     return " ".join(f"{detector.probability(sound[: round(end * RATE)], RATE):.3f}" for end in ends)
 
 
 def _stretches(scores: Tensor, step: float) -> str:
-    """Return the maximum of each :data:`STRETCH` of scores that are ``step`` seconds apart."""
+    """Return the maximum score in each :data:`STRETCH` seconds; scores are ``step`` s apart."""
     size = max(1, round(STRETCH / step))
     return " ".join(f"{float(part.max()):.3f}" for part in scores.split(size))

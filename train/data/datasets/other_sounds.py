@@ -38,7 +38,7 @@ LICENCE = "free licences (Debian main), of each sound in the copyright file of i
 FOLDS = 5
 RATE = 16_000  # Hz
 SECONDS = 10.0  # taken from the middle of a file, at most
-JOINED = 6  # files of one source joined in an item, because most are single words
+JOINED = 6  # files of one source joined in an item, because most are short
 MOST = 25  # items per source, at most
 PAUSES = (0.03, 0.5)  # s, between joined files
 
@@ -112,7 +112,7 @@ PROGRAMS: Mapping[str, tuple[int, ...]] = {
         *range(8), *range(24, 52), *range(55, 72), 73, 74, 76, 77, *range(80, 85), *range(86, 91),
         *range(92, 98), *range(99, 108), 109, 110, 111,
     ),
-    "scenes": (121, 122, 123, 124, 125, 126, 127),  # breath, sea, birds, telephone, rotor, applause
+    "scenes": (121, 122, 123, 124, 125, 126, 127),  # breath, sea, bird, phone, rotor, clapping, gun
 }  # fmt: skip
 """Kind -> General MIDI programs, from 0."""
 SCALE = (0, 2, 4, 5, 7, 9, 11, 12, -3, -5)  # semitones above the root
@@ -135,8 +135,8 @@ SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac", ".au")
 def read(root: Path) -> Corpus:
     """List the sounds in ``root/other_sounds``, :data:`JOINED` files per item.
 
-    A recording is named ``kind/source/number``. Its group is the source: the voice or language of
-    words, or else the package's folder. Raise DataError if there are no sounds.
+    A recording is named ``kind/source/number``. Its group is the source: a folder of a package,
+    one language of its words, or a soundfont program. Raise DataError if there are no sounds.
     """
     found = sources(root / NAME)
     if not found:
@@ -287,7 +287,7 @@ def keep_sounds(whole: Path, folder: Path) -> int:
 
 
 def play(font: Path, folder: Path) -> None:
-    """Render random phrases of each of :data:`PROGRAMS` to ``folder/kind/program-number.wav``."""
+    """Render phrases of :data:`PROGRAMS` to ``folder/kind/program-number.wav``; delete the font."""
     import soundfile  # imported here, because listing the sounds does not need it
 
     for kind, programs in PROGRAMS.items():
