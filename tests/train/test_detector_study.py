@@ -1,4 +1,4 @@
-"""``python -m train train-detector`` on a tiny corpus: what is tested is not fitted on."""
+"""Test the detector's study on a tiny corpus: no fit uses the recordings that it is tested on."""
 
 import json
 from dataclasses import asdict, replace
@@ -32,7 +32,7 @@ LEFT_OUT = ("words", "sirens, beeps and birds", "rooster")
 
 
 def wave_of(kind, number):
-    """Five seconds of it."""
+    """Return five seconds of a kind of sound at :data:`HZ`."""
     if LABEL.get(kind) == CRY:
         return torch.from_numpy(cry(number, 5.0, HZ))
     made = {"rooster": "bird", "siren": "siren"}.get(kind, "laughter")
@@ -41,7 +41,7 @@ def wave_of(kind, number):
 
 @pytest.fixture(scope="module")
 def corpus():
-    """A recording of each kind in each fold."""
+    """Build a corpus of one recording per kind and fold."""
     names = [(kind, n) for kind in KINDS for n in range(FOLDS)]
     items = [
         Item(Path(f"{k}/{n}"), LABEL.get(k, OTHER), f"{k}/{n}", f"{k}/{n}", f"{k}/{n}", n)
@@ -52,7 +52,7 @@ def corpus():
 
 
 class Ears:
-    """A teacher that knows the synthetic cries by their level alone."""
+    """Stand-in for the tagger that scores each window by its RMS level."""
 
     step = STEP / RATE
 
@@ -62,7 +62,7 @@ class Ears:
 
 @pytest.fixture(scope="module")
 def check(corpus, tmp_path_factory):
-    """Runs the whole check in the folder of a run; all of a cry is 0.9 of one to the teacher."""
+    """Return a function that does the whole check of a run; cries get 0.9 from the teacher."""
     sounds = dict(
         zip((i.recording for i in corpus.clips.items), corpus.clips.waveforms, strict=True)
     )
@@ -86,7 +86,7 @@ def run(corpus, accelerator, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(run, check):
-    """What the check finds; it leaves its files in the run's folders."""
+    """Do the check, which writes to the run's folders, and return its scores."""
     return check(run)
 
 
@@ -108,7 +108,7 @@ def test_every_recording_is_tested_in_its_fold_and_cries_in_every_condition(run,
     assert set(changed["label"]) == {CRY}
     assert set(table[table["kind"] == ANDROID]["label"]) == {""}
     onsets = changed[changed["condition"] == ONSETS]["stretches"]
-    assert {len(cell.split()) for cell in onsets} == {6}  # each half of three seconds
+    assert {len(cell.split()) for cell in onsets} == {6}  # every 0.5 s for 3 s
     unheard = table[table["without"] != ""]
     assert tuple(unheard["without"].unique()) == LEFT_OUT
     for name, rows in unheard.groupby("without"):
@@ -145,17 +145,17 @@ def test_a_check_that_was_cut_off_goes_on_to_the_same_end_and_hears_nothing_that
     assert check(again) == found
     pd.testing.assert_frame_equal(read(again), read(run))
     tested = read(run).groupby(["fold", "without"], sort=False)["recording"].agg(set)
-    assert len(heard) == len(tested) + 1 + 1  # the one that was cut off, and the last
+    assert len(heard) == len(tested) + 1 + 1  # the interrupted fit and the final one
     names = [item.recording for item in run.experiment.data.clips.items]
     for own, theirs in zip(heard[:3] + heard[4:], tested, strict=False):
         assert own
         assert not {names[i] for i in own} & theirs
     assert check(replace(again, checkpoint=False)) == found
-    assert len(heard) == len(tested) + 2  # what is there is not fitted again
+    assert len(heard) == len(tested) + 2  # finished fits are not repeated
 
 
 def amplitude(wave, hz):
-    """That of a tone in it."""
+    """Return half the peak amplitude of a tone of ``hz`` in a wave."""
     at = torch.arange(len(wave)) / RATE
     return float((wave * torch.exp(-2j * torch.pi * hz * at)).mean().abs())
 
@@ -185,7 +185,7 @@ def test_conditions_are_what_their_names_say():
         assert 0 < wave[:RATE].square().mean().sqrt() < 0.02
 
 
-# The detector's numbers out of the committed scores, against scikit-learn and pandas
+# Scores computed from the committed table, compared with scikit-learn and pandas
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def summed(table):
 
 
 def parts(table):
-    """What nothing was done to: cries for certain, and other sounds."""
+    """Return the unmodified recordings, and the certain cries and other sounds among them."""
     plain = table[(table["without"] == "") & (table["condition"] == "")]
     heard = (plain["kind"] == "donateacry") & (plain["tagger"] >= 0.5)
     cries = plain[heard | (plain["kind"] == "baby_cry")]

@@ -1,4 +1,4 @@
-"""The synthetic cries are what they claim: measured on the waveform, not read from the code."""
+"""Test synthetic cries, sounds and corpora by measuring the waveforms that are written."""
 
 import numpy as np
 import pandas as pd
