@@ -94,7 +94,7 @@ def read(run):
     return pd.read_csv(run.results_folder / TABLE, keep_default_na=False)
 
 
-def test_every_recording_is_tested_in_its_fold_and_cries_in_every_condition(run, found):
+def test_recordings_are_tested_in_their_folds_and_cries_in_every_condition(run, found):
     table = read(run)
     plain = table[(table["without"] == "") & (table["condition"] == "")]
     folds = {item.recording: item.fold for item in run.experiment.data.clips.items}
@@ -116,7 +116,7 @@ def test_every_recording_is_tested_in_its_fold_and_cries_in_every_condition(run,
         assert sorted(rows["recording"]) == sorted(of_family)
 
 
-def test_the_shipped_detector_carries_what_was_measured(run, found):
+def test_the_saved_detector_has_the_measured_scores(run, found):
     detector = CryDetector.from_pretrained(run.checkpoint_folder)
     assert detector.config.detector == found.record()
     assert (detector.threshold, detector.maybe) == (found.threshold, found.maybe)
@@ -127,7 +127,7 @@ def test_the_shipped_detector_carries_what_was_measured(run, found):
     assert detector.scan(Recording(wave, HZ)).score > 0
 
 
-def test_a_check_that_was_cut_off_goes_on_to_the_same_end_and_hears_nothing_that_it_tests(
+def test_an_interrupted_check_resumes_exactly_and_fits_on_no_tested_recording(
     run, found, check, tmp_path, monkeypatch
 ):
     again, original, heard = replace(run, out=tmp_path), study.fit_detector, []
@@ -160,7 +160,7 @@ def amplitude(wave, hz):
     return float((wave * torch.exp(-2j * torch.pi * hz * at)).mean().abs())
 
 
-def test_conditions_are_what_their_names_say():
+def test_conditions_match_their_names():
     t = torch.arange(6 * RATE) / RATE
     cry, other = torch.sin(2 * torch.pi * 500 * t), 0.01 * torch.sin(2 * torch.pi * 1500 * t)
     front_end = FrontEnd(DETECTOR.front_end)
@@ -211,7 +211,7 @@ def reach(level, rows, column="score"):
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.2])
-def test_97_in_100_cries_reach_the_threshold_and_99_may_be_cries_unless_others_would(table, factor):
+def test_thresholds_meet_target_recalls_or_the_false_positive_limit(table, factor):
     own = np.where(table["label"] == "other", factor * table["score"], table["score"])
     table = table.assign(score=own)
     found, (_, cries, others) = summarise(table), parts(table)
@@ -222,7 +222,7 @@ def test_97_in_100_cries_reach_the_threshold_and_99_may_be_cries_unless_others_w
     assert enough or reach(found.maybe, others) == pytest.approx(0.05, abs=0.01)
 
 
-def test_areas_and_rates_are_those_of_scikit_learn_beside_the_taggers(summed, table):
+def test_auc_and_rates_of_detector_and_tagger_match_scikit_learn(summed, table):
     plain, cries, others = parts(table)
     both = pd.concat([cries, others])
     level = np.sort(cries["tagger"])[::-1][int(np.ceil(0.97 * len(cries))) - 1]
@@ -244,7 +244,7 @@ def test_areas_and_rates_are_those_of_scikit_learn_beside_the_taggers(summed, ta
         )
 
 
-def test_conditions_families_alarms_and_delay_are_counted_by_hand(summed, table):
+def test_conditions_families_alarms_and_delay_match_counts_by_hand(summed, table):
     for name, (own, _) in summed.conditions.items():
         assert own == pytest.approx(reach(summed.threshold, table[table["condition"] == name]))
     for name, share in summed.unheard.items():
@@ -271,7 +271,7 @@ def test_conditions_families_alarms_and_delay_are_counted_by_hand(summed, table)
         lambda text: text.replace("0.", "x.", 1),
     ],
 )
-def test_a_damaged_table_is_one_sentence(table, tmp_path, damage):
+def test_a_damaged_table_is_reported_in_one_line(table, tmp_path, damage):
     write_predictions(tmp_path, table.iloc[:50], TABLE)
     path = tmp_path / TABLE
     path.write_text(damage(path.read_text()))

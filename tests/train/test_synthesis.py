@@ -12,7 +12,7 @@ from train.data.synthesis import STYLES, write_examples
 from train.data.synthetic_sounds import KINDS, RATE, SECONDS, make_sound
 
 
-def test_examples_are_regenerated_byte_for_byte_and_have_headroom(tmp_path, examples):
+def test_examples_are_reproduced_exactly_with_3_db_headroom(tmp_path, examples):
     write_examples(tmp_path)
     made = contents(tmp_path)
     assert set(made) == {f"synthetic_{name}.wav" for name in (*STYLES, "door_chime")}
@@ -24,7 +24,7 @@ def test_examples_are_regenerated_byte_for_byte_and_have_headroom(tmp_path, exam
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sound_is_levelled_and_differs_from_the_next(kind):
+def test_a_sound_is_normalised_and_varies_with_its_number(kind):
     first, other = make_sound(kind, 1), make_sound(kind, 2)
     assert first.shape == (round(SECONDS * RATE),)
     assert first.dtype == np.float32
@@ -34,7 +34,7 @@ def test_a_sound_is_levelled_and_differs_from_the_next(kind):
         np.testing.assert_array_equal(first, make_sound(kind, 1))
 
 
-def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(synthetic):
+def test_the_corpus_has_the_layout_of_the_challenge_and_is_read_back(synthetic):
     folder, corpus = synthetic / "synthetic6", read(synthetic)
     truth = pd.read_csv(folder / "truth.csv")
     assert list(truth) == ["file", "baby", "sample_rate", "onset_seconds"]
@@ -55,7 +55,7 @@ def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(sy
         assert item.recording == item.source == item.path.stem
 
 
-def test_the_same_bytes_each_time_and_a_smaller_corpus_begins_a_larger_one(tmp_path):
+def test_a_corpus_is_reproducible_and_contained_in_a_larger_one(tmp_path):
     for name, recordings in (("small", 1), ("large", 2), ("again", 2)):
         write(tmp_path / name, recordings, seconds=0.7)
     small, large, again = (contents(tmp_path / name) for name in ("small", "large", "again"))
