@@ -1,7 +1,7 @@
 """Make training examples from windows of cries and of other sounds, and fit a detector on them.
 
 The teacher (:mod:`train.data.tagger`) scores each window. A window counts as a cry if its score
-exceeds a threshold, which depends on the recording's label; recordings labelled as other sounds
+reaches a threshold, which depends on the recording's label; recordings labelled as other sounds
 have no cries. Half of the examples are cries at random speeds and lengths, more than half of them
 with another sound mixed in. The examples are made once and shared by all fits. Only clips of one
 fold are mixed, so that a fit can leave out its test fold.
