@@ -51,7 +51,7 @@ def test_uploaded_cry_gets_an_answer_and_figures_of_each_model(
     seen.page.wait_for_selector("#feature-section", state="hidden")
     seen.page.wait_for_selector("#map-figure .main-svg")
     assert seen.page.get_by_label(models[2].label).is_checked()
-    expect(card).to_contain_text("no more often than chance")  # on unseen babies
+    expect(card).to_contain_text("no better than chance")  # on unseen babies
     assert server.kept() == []
 
 

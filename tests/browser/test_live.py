@@ -112,7 +112,7 @@ def test_screen_stays_on_and_hidden_page_notifies_on_request(live, story):
     tab.reached("cry")
     tab.press("live.stop")
     tab.reached("stopped")
-    assert tab.page.evaluate("window.told") == ["screen", "A cry began.", "released"]
+    assert tab.page.evaluate("window.told") == ["screen", "I hear crying.", "released"]
 
 
 def over(route):
