@@ -24,7 +24,7 @@ VERDICTS = "verdicts.json"
 PAPER_CORPUS = "challenge6_cuts"
 HEADINGS = {
     "none": "No claim of the paper is confirmed here, and none is contradicted.",
-    "against": "The paper's ranking does not reappear.",
+    "against": "The paper's ranking is not reproduced.",
     "some": "Some claims of the paper hold here, others do not.",
     "all": "The paper's claims hold here.",
 }

@@ -183,7 +183,7 @@ def describe_map(prediction: Prediction) -> str:
         # The mean of A_t A_c^T over channels, without computing the full map.
         times, weights = prediction.timeline(a_c.mean(1, keepdim=True) * a_t)
         moment = float(times[int(weights.argmax())])
-        parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f}%, most at {moment:.1f} s")
+        parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f}%, highest at {moment:.1f} s")
     return f"Mean weight over all moments and channels: {'; '.join(parts)}."
 
 
@@ -231,10 +231,10 @@ NAMES: Mapping[str, Name] = {
     "chroma_stft": Name("spread over the notes", "chroma"),
     "rms": Name("level", "RMS"),
     "spectral_centroid": Name("brightness", "spectral centroid", "Hz"),
-    "spectral_bandwidth": Name("width around it", "spectral bandwidth", "Hz"),
-    "rolloff": Name("reach of the high sounds", "spectral roll-off", "Hz"),
+    "spectral_bandwidth": Name("width of the spectrum", "spectral bandwidth", "Hz"),
+    "rolloff": Name("upper end of the sound", "spectral roll-off", "Hz"),
     "zero_crossing_rate": Name("noisiness", "zero crossings", "per sample"),
-    "mfcc1": Name("fullness", "MFCC 1 less the level"),
+    "mfcc1": Name("fullness", "MFCC 1 without level"),
     **{f"mfcc{i}": Name(f"spectral shape {i}", f"MFCC {i}") for i in range(2, MFCC + 1)},
 }
 

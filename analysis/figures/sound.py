@@ -48,7 +48,7 @@ def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
         fill="tozeroy",
         fillcolor="rgba(86, 180, 233, 0.25)",
         showlegend=False,
-        hovertemplate="%{x:.1f} s: a cry with %{y:.0%}<extra></extra>",
+        hovertemplate="%{x:.1f} s: cry probability %{y:.0%}<extra></extra>",
         row=row,
         col=1,
     )
@@ -65,7 +65,7 @@ def describe_cries(track: DetectionScores) -> str:
     spans = track.spans
     limit = f"the dashed line is at {percent(track.threshold)}"
     if track.maybe < track.threshold:
-        limit += f", the dotted one, from which on it may be a cry, at {percent(track.maybe)}"
+        limit += f", the dotted one (may be a cry) at {percent(track.maybe)}"
     if not spans:
         return f"{'Perhaps a cry' if track.state == 'maybe' else 'No cry'} ({limit})."
     named = ", ".join(f"{clock(s.start)} to {clock(s.end)}" for s in spans[:NAMED])
@@ -122,7 +122,7 @@ def describe_spectral(prediction: Prediction, hz: NDArray[np.float64]) -> str:
     band, column = divmod(int(weights.nan_to_num(-1).argmax()), weights.shape[1])
     known = weights[~weights.isnan()]
     return (
-        f"Weights from {float(known.min()):.2f} to {float(known.max()):.2f}; greatest near "
+        f"Weights from {float(known.min()):.2f} to {float(known.max()):.2f}; highest near "
         f"{hz[band]:.0f} Hz at {float(times[column]):.1f} s."
     )
 

@@ -17,23 +17,23 @@ from cry_model.records import Estimate, dataset_title
 
 NAMES = {FULL: "all modules", HYBRID: "hybrid", **WITHOUT}
 SCORES_NOTE = (
-    "Each row shows how often the model is right, whole, without one part or with one more. "
+    "Each row is the model with all modules, without one, or with one more. "
     "Squares: all folds and seeds pooled, with 95% intervals from 1,000 bootstrap resamplings "
     "of whole groups (babies or source recordings). Dots: all folds of one seed, where there are "
     "several."
 )
 DIAMONDS = (
-    "Diamonds: the paper's accuracy, measured on other recordings or another split: compare the "
+    "Diamonds: the paper's accuracy, measured on other recordings or another split; compare the "
     "order, not the level."
 )
 DROPS_NOTE = (
-    "A bar above zero means that the model is worse without that part. Each bar is the model with "
-    "all modules minus the model without one, on the same recordings and folds; of the "
-    "calibration error, lower is better, so a bar below zero means worse. Intervals: 95%, from "
-    f"{DRAWS:,} resamplings of whole groups, the same for both models. p: how often chance alone "
-    f"would set equal models that far apart (permutation test: predictions swapped {DRAWS:,} times "
-    "at random within groups); p (Holm): corrected for the number of modules. How far another seed "
-    "would differ is in neither. The paper's bars have no intervals, for it gives none."
+    "A bar above zero means that the model is worse without that module. Each bar is the model "
+    "with all modules minus the model without one, on the same recordings and folds. A lower "
+    "calibration error is better, so there a bar below zero means worse. Intervals: 95%, from "
+    f"{DRAWS:,} resamplings of whole groups, the same for both models. p: how often equal models "
+    f"would differ this much by chance (permutation test: {DRAWS:,} random swaps of the "
+    "predictions for whole groups); p (Holm): corrected for the number of modules. Neither "
+    "includes the variation between seeds. The paper gives no intervals."
 )
 
 
@@ -153,7 +153,7 @@ def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:
     except ComparisonError as error:
         return str(error)
     return (
-        f"Hybrid less all modules, on the seeds of both: {base.points_text(one.difference)}, "
+        f"Hybrid minus all modules, on the seeds of both: {base.points_text(one.difference)}, "
         f"{base.p_text(one.p_value)}."
     )
 
@@ -201,7 +201,7 @@ def _drops(
     largest = drops.loc[drops["difference"].agg("idxmin" if lower else "idxmax")]
     difference = Estimate(*largest[["difference", "low", "high"]])
     lost = difference.value < 0 if lower else difference.value > 0
-    first = "Largest loss" if lost else "Nothing is lost; nearest to it"
+    first = "Largest loss" if lost else "No loss; the closest to one"
     data = pd.concat([drops, paper_rows()]) if metric in LIKE_ACCURACY else drops
     here = "<br>".join([*wrap(dataset_title(full.dataset), 16), SPLITS[full.protocol]])
     where = data["source"].map({"measured": here, "paper": "the paper<br>(accuracy)"})
@@ -232,9 +232,10 @@ def ablation_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
 ABLATION = base.Panel(
     name="ablation",
     title="Table 1",
-    lead="The paper's Table 1: what the improved ECAPA-TDNN owes to multi-scale channel attention "
-    "(MCA), residual squeeze-and-excitation (RSE) and differential attention. The hybrid has all "
-    "of them, and attention over bands and time, which the paper leaves to future work.",
+    lead="The paper's Table 1: what multi-scale channel attention (MCA), residual "
+    "squeeze-and-excitation (RSE) and differential attention add to the improved ECAPA-TDNN. The "
+    "hybrid has all three, plus attention over bands and time, which the paper leaves to future "
+    "work.",
     draw=ablation,
     cells=ablation_cells,
     selectors=(base.metric_selector(),),

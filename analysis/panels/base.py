@@ -63,7 +63,7 @@ def recording_columns(table: pd.DataFrame, dataset: str) -> dict[str, pd.Series]
     return {"Recording": table["recording"], group: table["group"]}
 
 
-NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
+NOTHING = "Nothing to show yet: the results folder has no finished run for this."
 """Shown by a panel without cells."""
 
 
@@ -172,10 +172,10 @@ COMPARED = (FULL, "ecapa-tdnn", "resnet18")
 """The models whose confusion matrices the paper shows, in its order."""
 MEANINGS = {
     "accuracy": "the share of recordings with the right label",
-    "balanced_accuracy": "the mean, over the labels, of the share of a label's recordings found",
-    "macro_f1": "the mean, over the labels, of F1, which a missed or a wrong label lowers",
-    "macro_auc": "how often a recording of a label gets a higher probability for it than another",
-    "expected_calibration_error": "the mean distance of confidence from accuracy; lower is better",
+    "balanced_accuracy": "the mean recall over the labels",
+    "macro_f1": "the mean F1 over the labels, lowered by misses and by false alarms",
+    "macro_auc": "how often a recording of a label gets a higher probability for it than the rest",
+    "expected_calibration_error": "the mean gap between confidence and accuracy; lower is better",
 }
 """Metric -> its definition, for a caption."""
 LOWER_IS_BETTER = frozenset({"expected_calibration_error"})
@@ -223,7 +223,7 @@ def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
         return run.labels, ""
     support = run.evaluation.support
     most = sorted(run.labels, key=lambda label: -support.get(label, 0))[:MOST_CLASSES]
-    told = f"Of {len(run.labels)} classes the {MOST_CLASSES} with the most recordings are shown. "
+    told = f"Shown: the {MOST_CLASSES} of {len(run.labels)} classes with the most recordings. "
     return tuple(label for label in run.labels if label in most), told
 
 

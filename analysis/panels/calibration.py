@@ -57,15 +57,15 @@ def set_table(data: pd.DataFrame) -> pd.DataFrame:
 
 
 RELIABILITY = (
-    f"Accuracy of the answers of each confidence, in {BINS} bins of equal width. The expected "
-    "calibration error is the mean distance from the dotted line. It is biased upwards in a small "
-    "sample and more so in resamples, so its interval lies high and may miss the value. Bins of "
-    "few groups have intervals that are too short."
+    f"Accuracy of the answers by confidence, in {BINS} bins of equal width. The expected "
+    "calibration error is the mean distance from the dotted line. It is biased upwards in small "
+    "samples, and more so in resamples, so its interval is too high and may miss the value. "
+    "Intervals of bins with few groups are too narrow."
 )
 SCALED = (
     "Temperature scaling softens or sharpens all probabilities of a model by one number, the "
-    "temperature, so that confidence fits accuracy. That of a fold is fitted on the groups "
-    "outside it, and kept when groups are resampled."
+    "temperature, so that confidence matches accuracy. A fold's temperature is fitted on the "
+    "groups outside it, and kept when groups are resampled."
 )
 NOT_SCALED = (
     "With random segments no temperature is fitted: segments of one recording are in several "
@@ -73,17 +73,16 @@ NOT_SCALED = (
 )
 COVERAGE = (
     "Coverage is the share of recordings that get an answer: the most confident ones, ranked "
-    "over all folds and seeds; of equally confident ones each counts in part. The area is the "
-    "mean share of wrong answers over all coverages. The dash-dotted line is what always giving "
-    "the most frequent label would score on the same recordings: where one label is frequent, "
-    "the most confident answers may just be those to it. Below 5% there are too few answers to "
-    "draw."
+    "over all folds and seeds; ties each count in part. The area is the mean share of wrong "
+    "answers over all coverages. The dash-dotted line is the score of always giving the most "
+    "frequent label, on the same recordings: where one label is frequent, the most confident "
+    "answers may just be that label. Below 5% there are too few answers to draw."
 )
 SETS = (
-    "A prediction set names several labels instead of one: as many as are needed for the true one "
-    "to be among them with the target probability (conformal prediction by group). Measured on "
-    "groups that had no part in the threshold; each group counts alike. The target holds for all "
-    "labels together, not for each."
+    "A prediction set names several labels instead of one: as many as it takes to include the true "
+    "one with the target probability (conformal prediction by group). Measured on groups that had "
+    "no part in the threshold; each group counts equally. The target holds for all labels "
+    "together, not for each."
 )
 
 
@@ -129,7 +128,7 @@ def _reliability(run: MeasuredRun, name: str) -> base.Exhibit:
         line += f" After temperature scaling {errors[AFTER]}, change {change}."
     if run.calibration is not None:
         line += (
-            f" If each group counts alike: {run.calibration.error_before} before and "
+            f" If each group counts equally: {run.calibration.error_before} before and "
             f"{run.calibration.error_after} after."
         )
     parts = [

@@ -25,21 +25,21 @@ DIFFERENCE_NOTE = (
     "A dot to the right of the line means that model A has the higher value. Both are scored "
     "per recording on the same recordings and folds; a point is a hundredth of a metric. "
     f"Intervals: 95%, from {DRAWS:,} resamplings of whole groups (babies or source recordings), "
-    "the same for both models. p: how often chance alone would set equal models that far apart "
-    f"(permutation test: predictions swapped {DRAWS:,} times at random within groups); not "
-    "corrected for the number of metrics. Several seeds are pooled, and open circles are one "
-    "seed alone; how far another seed would differ is not in the intervals. Where neither model "
-    "is better than the chance level, a difference says little."
+    "the same for both models. p: how often equal models would differ this much by chance "
+    f"(permutation test: {DRAWS:,} random swaps of the predictions for whole groups); not "
+    "corrected for the number of metrics. Several seeds are pooled; open circles are one seed "
+    "alone. The intervals do not include the variation between seeds. Where neither model is "
+    "better than chance, a difference says little."
 )
 MCNEMAR_NOTE = (
     "If both models were equally good, each would be the only right one about as often as the "
-    "other. McNemar's exact test gives the probability of a split at least as uneven. It takes the "
-    "recordings as independent, but they come in groups, so its p may be too small; the p of the "
-    "permutation test above respects the groups."
+    "other. McNemar's exact test gives the probability of a split at least as uneven. It treats "
+    "the recordings as independent, but they come in groups, so its p may be too small. The "
+    "permutation test above accounts for the groups."
 )
 OTHER_WAY = (
     "This count and the difference above point in opposite directions: here each recording counts "
-    "alike, so frequent labels decide; balanced accuracy counts each label alike. "
+    "equally, so frequent labels decide; balanced accuracy weights all labels equally. "
 )
 FLIPS_NOTE = (
     "The table lists every recording that the two models label differently. Columns A and B: the "
@@ -142,7 +142,7 @@ def two_runs(
     predictions of one cannot be read."""
     if run_a == run_b:
         raise ComparisonError(
-            f"Both models are the {base.system_title(run_a)}; choose another for one."
+            f"Both models are the {base.system_title(run_a)}; choose two different ones."
         )
     runs = found.of(*cell)
     both = pair(runs[run_a], runs[run_b], draws=DRAWS)
@@ -158,7 +158,7 @@ def two_runs(
     return (
         base.Exhibit(
             f"difference-{end}",
-            f"Difference of A ({base.short_title(run_a)}) and B ({base.short_title(run_b)})",
+            f"Difference between A ({base.short_title(run_a)}) and B ({base.short_title(run_b)})",
             data,
             difference_figure(
                 difference_rows(data[~data["metric"].isin(base.LOWER_IS_BETTER)], metric),
@@ -194,8 +194,8 @@ def two_runs(
 COMPARE = base.Panel(
     name="compare",
     title="Compare",
-    lead="Compare two models on the same recordings: how far one is ahead, whether chance could do "
-    "as much, and which recordings they label differently.",
+    lead="Compare two models on the same recordings: how far one is ahead, whether that could be "
+    "chance, and which recordings they label differently.",
     draw=two_runs,
     cells=lambda found: base.cells_with(found, lambda runs: len(runs) > 1),
     selectors=(

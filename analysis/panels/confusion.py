@@ -19,9 +19,9 @@ PAPERS, EVERY = "paper", "all"
 SHARES, COUNTS = "shares", "counts"
 UNITS = {SHARES: "% of true label", COUNTS: "recordings"}
 CAPTION = (
-    "Matrices: rows are true labels, columns predicted labels: the most probable label of each "
-    "recording, from the mean over its segments. An empty cell is zero; a row without colours is a "
-    "label that no recording here has. With several seeds each recording counts once per seed. "
+    "Matrices: rows are true labels, columns predicted labels (the most probable label of each "
+    "recording, from the mean over its segments). An empty cell is zero; a row without colour is a "
+    "label without recordings. With several seeds each recording counts once per seed. "
     "List: the most confident first; probabilities in per cent."
 )
 PAPER = (
@@ -68,7 +68,8 @@ def confusion(
         *exhibits,
         base.Exhibit(
             f"recordings-{cell.dataset}-{cell.protocol}-{of}-{true}-as-{answer}",
-            f"{words(true)} taken for {words(answer)}: {base.counted(len(listed), 'recording')}",
+            f"True {words(true)}, predicted {words(answer)}: "
+            f"{base.counted(len(listed), 'recording')}",
             listed,
             table=listed if len(listed) else None,
             note=f"{base.system_title(of)}.\n\n{told}{CAPTION}{paper}",
@@ -192,7 +193,7 @@ def _confused(place: int) -> Callable[[FoundRuns, base.CellKey], object]:
 CONFUSION = base.Panel(
     name="confusion",
     title="Figures 5-7",
-    lead="Which label is taken for which. Click a cell to list its recordings.",
+    lead="Which labels are confused with which. Click a cell to list its recordings.",
     draw=confusion,
     cells=base.cells_with,
     abreast=3,

@@ -75,7 +75,7 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     runs differ in labels. ``runs``: system -> its run, all of one cell.
     """
     if len({run.labels for run in runs.values()}) > 1:
-        raise ComparisonError("The systems here have not the same labels; fit them all again.")
+        raise ComparisonError("The models here differ in their labels; fit them all again.")
     labels = list(next(iter(runs.values())).labels)
     values = ["true_probability", "loss", "wrong"]
     means = pd.concat(run.with_errors.groupby(KEYS)[values].mean() for run in runs.values())
@@ -105,14 +105,14 @@ SURE = 0.9
 ERROR_CAPTION = (
     "A row for each misclassified recording, the most confident first. Probabilities are means "
     "over its segments and seeds. For all models together, each recording is shown with the model "
-    "that is most confident of a wrong label. The log loss is minus the natural logarithm of the "
+    "that is most confident in a wrong label. Log loss: the negative natural logarithm of the "
     "true label's probability."
 )
 SUSPECT_CAPTION = (
     "Recordings that every model misclassifies in every seed, at a mean log loss above chance. The "
-    "label may be wrong, or the recording hard: models trained on the same recordings err alike, "
-    "most of all on rare classes. Where no model is better than chance, this list says little "
-    "about the labels."
+    "label may be wrong, or the recording hard: models trained on the same recordings make "
+    "similar errors, mostly on rare classes. Where no model is better than chance, this list says "
+    "little about the labels."
 )
 
 

@@ -38,24 +38,24 @@ SCORE_CAPTION = (
     "Intervals: 95%, resampling babies or sources; all seeds of a model are pooled."
 )
 CORPUS_CAPTION = (
-    "The recordings of this corpus appear to be halves of longer ones, and it names no baby. New "
-    "recordings keeps those of one label and one length together; random segments may test a half "
-    "whose other half was in training."
+    "The recordings of this corpus appear to be halves of longer ones, and no baby is named. “New "
+    "recordings” keeps those of one label and one length together; “random segments” may test a "
+    "half whose other half was in training."
 )
 BASELINE_CAPTIONS = {
-    "sample_rate": "The sample rate is correlated with the label here: it alone, without the "
-    "sound, is already better than chance.",
+    "sample_rate": "The sample rate correlates with the label here: alone, without the "
+    "sound, it is already better than chance.",
     DEALT: "Permuted labels: labels are permuted many times among babies (or sources) with equal "
-    "numbers of recordings. What a linear classifier on the mean and deviation of each band then "
-    "scores above chance (mean, 2.5th to 97.5th percentile) comes from recognising recordings or "
-    "babies, and a little from labels that a permutation leaves unchanged.",
+    "numbers of recordings, for a linear classifier on the mean and deviation of each band (mean, "
+    "2.5th to 97.5th percentile). If it beats chance, it recognises recordings or babies; a little "
+    "comes from labels that a permutation leaves unchanged.",
     FITTED: "A model with permuted labels was fitted by the same recipe: one fit with its "
-    "interval, or the mean of several with the smallest and the largest.",
+    "interval, or the mean of several with their range.",
 }
 LOSS_CAPTION = (
     "Paired by recording, in percentage points; the interval resamples babies or sources, the same "
-    "for both splits. The fits under two splits are different ones; the variation between seeds is "
-    "not in the interval."
+    "for both splits. Each split has its own fits; the interval does not include the variation "
+    "between seeds."
 )
 
 

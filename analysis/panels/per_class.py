@@ -26,13 +26,13 @@ DRAWS, FEW_DRAWS = 1000, 100
 """Bootstrap resamples for few classes, and for many."""
 POINTS = (
     "Recall: the share of a class's recordings that get its label. Precision: the share of "
-    "answers with this label that are right. F1: the harmonic mean of both. The grey marks are "
-    "what choosing a label at random would score. Recall alone rewards predicting a class often, "
+    "answers with this label that are right. F1: the harmonic mean of both. Grey marks: "
+    "the score of a random label. Recall alone rewards predicting a class often, "
     "so read it with the precision. A dash means undefined: a class that is never predicted has "
     "no precision, one that does not occur has no recall."
 )
 CURVES = (
-    "The probabilities of all folds and seeds are ranked together. Where nothing is learnt, this "
+    "The probabilities of all folds and seeds are ranked together. If nothing was learned, this "
     "alone pushes the area below chance, because a class that is frequent in a test fold was rare "
     "in its training folds (Parker et al. 2007). Click a name to hide its curve."
 )
@@ -42,9 +42,8 @@ ROC = (
 )
 PRECISION = (
     "Each class against the rest, with its average precision in the legend: the mean precision "
-    "over all shares of the class that can be found. The thin line is the "
-    "share of the class, the chance level. With few recordings of a class the average precision "
-    f"tends to be too high. {CURVES}"
+    "over all levels of recall. The thin line is the share of the class, the chance level. With "
+    f"few recordings of a class the average precision tends to be too high. {CURVES}"
 )
 
 

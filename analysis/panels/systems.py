@@ -20,21 +20,21 @@ from cry_model.records import Estimate, PruningEffect
 
 FLOAT32 = 4  # bytes
 TABLE_NOTE = (
-    "Columns that say so are the paper's, measured on other recordings or another split: compare "
+    "Columns with “paper” are the paper's, measured on other recordings or another split: compare "
     "their order, not their level. Ablations are in Table 1 and in the data. Brackets: 95% "
     "intervals from 1,000 bootstrap resamplings of whole groups (babies or source recordings); "
-    "seeds are pooled. Param (MB): parameters over 2^20, as in the paper. Multiply-adds: for 5 s "
-    "of sound with each model's own front end, without the features of Feature MLP. The paper has "
-    "FLOPs for inputs that it does not describe."
+    "seeds are pooled. Param (MB): parameters / 2^20, as in the paper. Multiply-adds: for 5 s "
+    "of sound with each model's own front end, without the features of Feature MLP. The paper "
+    "gives FLOPs for inputs that it does not describe."
 )
 SCATTER_NOTE = (
-    "A good model stands high and to the left: it is right often and costs little. Bars: 95% "
+    "A good model is high and to the left: it is often right and costs little. Bars: 95% "
     "intervals over whole groups."
 )
 OPEN_MARKERS = (
     " Open markers: values published in the paper, measured on other recordings or another split."
 )
-TIMES_NOTE = "Times: a file ({}) to its answer, median on one machine ({}, torch {}), clip by clip."
+TIMES_NOTE = "Times: from file ({}) to answer, median on one machine ({}, torch {}), clip by clip."
 
 
 class CostAxis(NamedTuple):
@@ -202,7 +202,7 @@ def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> s
 SYSTEMS = base.Panel(
     name="systems",
     title="Table 2",
-    lead="The paper's Table 2: what each model scores and what it costs, the paper beside ours.",
+    lead="The paper's Table 2: the score and cost of each model, the paper's next to ours.",
     draw=systems,
     cells=base.cells_with,
     selectors=(
@@ -218,10 +218,10 @@ SYSTEMS = base.Panel(
 
 PRUNING_NOTE = (
     "Each fold lost its least important channels (first-order Taylor importance, Molchanov et al. "
-    "2019) and was fitted again for a third of the epochs, with the full model as teacher; nothing "
-    "that a fold tests was heard. Bars: 95% intervals over whole groups; int8 is drawn a little to "
-    "the right. Multiply-adds: for 5 s of sound, without the front end. File: the graph for "
-    "onnxruntime, front end included. Other models: as in the table above, all their seeds."
+    "2019) and was fitted again for a third of the epochs, with the full model as teacher; no test "
+    "recording of the fold was used. Bars: 95% intervals over whole groups; int8 is drawn a little "
+    "to the right. Multiply-adds: for 5 s of sound, without the front end. File: the graph for "
+    "onnxruntime, front end included. Other models: as in the table above, with all seeds."
 )
 COSTS = ("parameters", "multiply_adds")
 """Those of :data:`COST_AXES` that were measured for pruned models."""

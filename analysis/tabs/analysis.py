@@ -29,7 +29,7 @@ YOUR_RESULTS = "yours"
 OF_THE_PAPER = ("ablation", "leakage")
 """Panels that show the paper's models only."""
 MOST_TABLES = 6
-FULL = f"There are {MOST_TABLES} tables already; remove them first."
+FULL = f"There are already {MOST_TABLES} tables; remove them first."
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
@@ -199,7 +199,7 @@ def exhibits_of(
     """
     by_name = {panel.name: panel for panel in panels}
     if not isinstance(name, str) or name not in by_name:
-        raise ResultsError(f"There is no panel '{name}'; take one of {', '.join(by_name)}.")
+        raise ResultsError(f"There is no panel '{name}'; choose one of {', '.join(by_name)}.")
     panel = by_name[name]
     cells = panel.cells(found)
     if cell not in cells:
@@ -207,16 +207,16 @@ def exhibits_of(
         wanted = "/".join(map(str, cell))
         raise ResultsError(f"{panel.title} has nothing for {wanted}; it has {known}.")
     if not isinstance(choices, dict | None):
-        raise ResultsError('Choices are an object, as {"metric": "accuracy"}; or leave them out.')
+        raise ResultsError('Choices must be an object, like {"metric": "accuracy"}, or left out.')
     selectors = {selector.name: selector for selector in panel.selectors}
     for choice, value in (choices or {}).items():
         if choice not in selectors:
             known = ", ".join(selectors) or "none"
-            raise ResultsError(f"{panel.title} has no choice {choice}, but {known}.")
+            raise ResultsError(f"{panel.title} has no choice {choice}; it has {known}.")
         offered = [option.value for option in selectors[choice].offered(found, cell)]
         if value not in offered:
             known = ", ".join(map(str, offered))
-            raise ResultsError(f"{panel.title} has no {choice} '{value}'; take one of {known}.")
+            raise ResultsError(f"{panel.title} has no {choice} '{value}'; choose one of {known}.")
     return [_record(exhibit) for exhibit in panel.exhibits(found, cell, choices)]
 
 

@@ -121,7 +121,7 @@ def test_damaged_runs_are_reported_and_the_rest_is_drawn(root, tmp_path):
 
 
 def test_text_is_titled_and_escaped(text):
-    assert "There is nothing to show yet" in text  # as no ablation was run
+    assert "Nothing to show yet" in text  # as no ablation was run
     assert f"{escape(CORPUS)}, random segments</h3>" in text
     assert "Metric: balanced accuracy" in text
     assert escape(LABEL) in text

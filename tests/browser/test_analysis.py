@@ -231,7 +231,7 @@ def test_recordings_of_a_cell_are_listed_played_and_classified(
     seen = visit(width=width, scheme=scheme)
     Panels(seen, f"{CELL}&view=confusion").drawn("confusion")
     choose(seen.page, run.labels, true=true, answer=answer)
-    title = f"{words(true)} taken for {words(answer)}: {len(listed)} recordings"
+    title = f"True {words(true)}, predicted {words(answer)}: {len(listed)} recordings"
     seen.page.locator("h3", has_text=title).wait_for()
     assert seen.page.locator(".play-row").count() == len(listed)
     play(seen, recording)

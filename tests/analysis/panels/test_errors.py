@@ -137,5 +137,5 @@ def test_no_errors_no_table(tmp_path):
 
 def test_runs_with_other_labels_are_refused(runs):
     other = replace(runs["resnet18"], labels=("burping", "hungry", "bored"))
-    with pytest.raises(ComparisonError, match="not the same labels"):
+    with pytest.raises(ComparisonError, match="differ in their labels"):
         suspects({**runs, "resnet18": other})

@@ -138,14 +138,14 @@ def test_panel_data_is_json(found):
 @pytest.mark.parametrize(
     ("name", "cell", "choices", "sentence"),
     [
-        ("other", CELL, {}, "There is no panel 'other'; take one of made."),
+        ("other", CELL, {}, "There is no panel 'other'; choose one of made."),
         (["made"], CELL, {}, "There is no panel"),
         ("made", CellKey("esc10", "clip"), {}, "nothing for esc10/clip; it has donateacry/baby"),
         ("made", CellKey(None, ["clip"]), {}, "nothing for None/"),
-        ("made", CELL, [1], "Choices are an object"),
-        ("made", CELL, {"seed": 1}, "has no choice seed, but system, counts."),
-        ("made", CELL, {"system": "x"}, f"has no system 'x'; take one of {ONE}, {OTHER}"),
-        ("made", CELL, {"counts": "much"}, "has no counts 'much'; take one of False, True."),
+        ("made", CELL, [1], "Choices must be an object"),
+        ("made", CELL, {"seed": 1}, "has no choice seed; it has system, counts."),
+        ("made", CELL, {"system": "x"}, f"has no system 'x'; choose one of {ONE}, {OTHER}"),
+        ("made", CELL, {"counts": "much"}, "has no counts 'much'; choose one of False, True."),
     ],
 )
 def test_invalid_request_gives_a_one_sentence_error(found, name, cell, choices, sentence):
@@ -183,7 +183,7 @@ def test_table_of_our_recordings_is_shown_beside_ours(ours, same):
     for name in ("systems", "confusion", "per-class", "calibration", "errors", "compare"):
         assert f"view={name}&amp;corpus=donateacry&amp;split=baby&amp;" in html
     compared = view_of(panel("compare"), joined, {"run_a": "my-cnn", "run_b": ONE})
-    assert compared.exhibits[0].title == "Difference of A (my-cnn) and B (Improved ECAPA-TDNN)"
+    assert compared.exhibits[0].title == "Difference between A (my-cnn) and B (Improved ECAPA-TDNN)"
     assert set(ours.of(*CELL)) == before
 
 
