@@ -56,7 +56,7 @@ class Resampler:
     def __init__(self, rate: int):
         if not audio.MIN_RATE <= rate <= audio.MAX_RATE:
             raise audio.SampleRateError(
-                f"The microphone's rate of {rate:g} Hz is out of reach; please use another one."
+                f"The microphone's rate of {rate:g} Hz is out of range; please use another one."
             )
         self.rate = int(rate)
         ratio = Fraction(self.rate, RATE).limit_denominator(1000)  # as resample() rounds it

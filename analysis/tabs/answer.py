@@ -35,12 +35,12 @@ ANSWER = macros("tabs/answer.html.j2")
 IMITATES = "This model imitates another one; its answers were never checked against labels."
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
-    "none; no copy is kept. To let you hear what an answer rested on, your browser sends it once "
-    "more, and it is deleted the same way. Your browser keeps a diary if you ask it to: times, "
-    "answers and a few numbers of each cry, and no sound. It is sent here only when you ask what "
-    "it shows, and is deleted with the answer. The answers and figures, which hold no sound, stay "
-    "in the server's memory until your next recording, or until you have not used the page for an "
-    "hour."
+    "none; no copy is kept. To let you hear what an answer is based on, your browser sends it "
+    "again, and it is deleted the same way. Your browser keeps a diary if you ask it to: times, "
+    "answers and a few numbers of each cry, but no sound. From eight cries on, it is sent here to "
+    "look for a pattern, and deleted with the answer. The answers and figures, which contain no "
+    "sound, stay in the server's memory until your next recording, or until you have not used the "
+    "page for an hour."
 )
 FEW = 3  # most labels that are named; of a larger set, the labels it excludes tell more
 
@@ -53,7 +53,7 @@ def no_cry_text(track: DetectionScores) -> str:
     highest = clock(int(track.cells.argmax()) * track.step)
     text = f"The probability of a cry is at most {share} (at {highest}); the threshold is {limit}."
     if track.state == "maybe":
-        text += f" From {percent(track.maybe)} on it may be a cry."
+        text += f" From {percent(track.maybe)} up, it may be a cry."
     return text
 
 
@@ -69,7 +69,7 @@ def verdict(evaluation: Evaluation) -> str:
     """State whether the model is better than chance."""
     how = "no better than chance"
     if evaluation.better_than_chance:
-        how = "better than chance, and far from certain"
+        how = "better than chance, but far from certain"
     return f"On {tested(evaluation.dataset, evaluation.protocol)}, this model is {how}."
 
 
@@ -98,10 +98,10 @@ def calibration_text(calibration: Calibration) -> str:
     """State coverage and size of the prediction sets, and what a constant set would cover."""
     always = either(calibration.constant_set)
     return (
-        f"On {tested(calibration.dataset, calibration.protocol)}, the set holds the right reason "
-        f"for {percent_interval(calibration.coverage)} of cries{calibration.condition}; target "
-        f"{percent(calibration.promised)}. It names {calibration.size.value:.1f} reasons on "
-        f"average; always naming {always} would hold it for "
+        f"On {tested(calibration.dataset, calibration.protocol)}, the set contains the right "
+        f"reason for {percent_interval(calibration.coverage)} of cries{calibration.condition}; "
+        f"target {percent(calibration.promised)}. It names {calibration.size.value:.1f} reasons on "
+        f"average; always naming {always} would cover "
         f"{percent(calibration.constant_coverage)}."
     )
 

@@ -31,29 +31,29 @@ from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
 DETECTOR_NOTE = (
-    'Row "a cry?": probability of a cry, every quarter second. Dashed: what a cry has to reach; it '
-    f"lasts while it stays above {DetectionScores.KEEP:.0%} of that, or pauses for less than "
-    f"{DetectionScores.MERGE:g} seconds. Dotted: from here on it may be one."
+    'Row "a cry?": probability of a cry, every quarter second. Dashed: what a cry has to reach. '
+    f"It lasts while the probability stays above {DetectionScores.KEEP:.0%} of that, and through "
+    f"pauses under {DetectionScores.MERGE:g} seconds. Dotted: from here up, it may be one."
 )
 MARKED_NOTE = "The model hears only the shaded segments."
 ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
-near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
-it answers: on synthetic cries with known onsets it does not mark these, and on cries of the paper's
-corpus the answer depends no more on what it marks than on other moments. Where two networks answer
-together, all attention is that of the first, the student."""
-SPECTRAL_NOTE = """M of the hybrid attention: the model multiplies each band at each moment by it
-before it does anything else. Dark: held back, or not heard. It shows what is multiplied, not why
-the model answers: on synthetic cries the answer depends less on what it marks than on the rest."""
+near 1 a moment counts fully, near 0 it is suppressed. It shows what the network multiplies, not
+why it answers. On synthetic cries it does not mark the known onsets. On cries of the paper's
+corpus, the answer depends no more on what it marks than on other moments. Where two networks
+answer together, the attention is that of the first, the student."""
+SPECTRAL_NOTE = """M of the hybrid attention: the model first multiplies each band at each moment by
+it. Dark: suppressed, or not heard. It shows what is multiplied, not why the model answers. On
+synthetic cries, the answer depends less on what it marks than on the rest."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
 which of its learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
 relied on short stretches of sound (small kernels) or on longer ones."""
-DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> of equations 13 and 15, and equation
-12's difference: what the layers take from each other. Rows take, columns give."""
-FEATURE_NOTE = """Integrated gradients: what each feature added to the answer or took from it,
+DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> (equations 13 and 15) and their
+difference (equation 12): what the layers take from each other. Rows take, columns give."""
+FEATURE_NOTE = """Integrated gradients: what each feature added to the answer or took away,
 compared with the average recording of the training data. The bars sum to the difference in the
 logarithm of the answer's probability, before out-of-distribution smoothing and calibration."""
-TIMELINE_NOTE = "Each bar is a cry, as wide as it is long; a single long cry is shown in pieces."
+TIMELINE_NOTE = "Each bar is a cry; its width is its length. A single long cry is shown in pieces."
 IF_A_CRY = "If it were a cry: "
 LONG = 15.0  # s; in a shorter recording, a single cry needs no timeline
 SOUND = ("sound", "spectral", "timeline")
@@ -206,7 +206,7 @@ def describe_segments(prediction: Prediction) -> str:
     counted = sorted(((most.count(label), label) for label in set(most)), reverse=True)
     named = ", ".join(f"{words(label)} ({number})" for number, label in counted)
     return (
-        f"{_count(prediction)} of {prediction.cry_seconds:.1f} s in {prediction.duration:.1f} s of "
+        f"{_count(prediction)}: {prediction.cry_seconds:.1f} s of {prediction.duration:.1f} s of "
         f"sound. Most probable: {named}."
     )
 

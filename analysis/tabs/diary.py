@@ -142,17 +142,17 @@ def _caption(found: Findings) -> str:
     """Write the numbers for researchers, in English."""
     r = found.sound
     parts = [
-        f"{r.recordings} recordings, less than half an hour apart taken together: {r.cries} cries "
-        f"on {r.days} days. One {r.left_out} is left out at a time, since cries of one hour are "
-        "alike for other reasons than their cause; brackets are 95% bootstrap intervals over what "
+        f"{r.recordings} recordings; those less than half an hour apart count as one: {r.cries} "
+        f"cries on {r.days} days. One {r.left_out} is left out at a time, since cries of one hour "
+        "are alike for reasons other than their cause. Brackets: 95% bootstrap intervals over what "
         f"is left out. Balanced accuracy of a constant answer: {r.chance:.2f}."
     ]
     for name, s, _ in _skills(found):
         balanced = s.balanced_accuracy
         parts.append(
             f"{ENGLISH(f'personal.by.{name}')}: balanced accuracy {balanced.value:.2f} "
-            f"[{balanced.low:.2f}, {balanced.high:.2f}], p = {s.anytime_p:.2g} however often one "
-            f"looks (e-process), {s.permutation_p:.2g} in one look (labels permuted within days)."
+            f"[{balanced.low:.2f}, {balanced.high:.2f}], p = {s.anytime_p:.2g} however often you "
+            f"look (e-process), {s.permutation_p:.2g} in one look (labels permuted within days)."
         )
     return " ".join(parts)
 

@@ -37,7 +37,7 @@ AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
 UNANSWERED = '() => document.dispatchEvent(new Event("unanswered"))'
 SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? null, ...others]'
-NOT_BOOLEAN = "full is true or false, without quotes; please correct it."
+NOT_BOOLEAN = "full must be true or false, without quotes."
 I18N = gr.I18n(**{code: dict(words.texts) for code, words in LANGUAGES.items()})
 BAR = gr.Progress()  # as a default value: Gradio then passes the visitor's own
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

@@ -22,8 +22,8 @@ SECONDS = 60  # at most, since the page contains the audio
 VARIABLE = "CRY_DATA"
 NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
 NOT_FOUND = (
-    f"Audio is not kept with the results. Start the page with {VARIABLE} set to the folder of "
-    "recordings to play it."
+    f"Audio is not kept with the results. To play it, start the page with {VARIABLE} set to the "
+    "folder of recordings."
 )
 PLAYER = Markup(
     '<p class="name">{name}{cut}</p><audio controls autoplay aria-label="{name}" src="{address}">'

@@ -133,7 +133,7 @@ def test_malformed_request_gives_a_sentence(visitors, kind):
 
 
 def test_invalid_sample_rate_gives_a_sentence_and_takes_no_place(visitors):
-    assert "out of reach" in visitors.hear(request(rate=7))["problem"]
+    assert "out of range" in visitors.hear(request(rate=7))["problem"]
     assert not visitors.known["a"].listening
 
 
