@@ -33,7 +33,7 @@ def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> 
     found = find_runs(results).readable
     if not found.runs:
         reason = found.problems[0] if found.problems else "Fit some first."
-        raise ResultsError(f"No finished run is below {results}. {reason}")
+        raise ResultsError(f"There is no finished run in {results}. {reason}")
     out.parent.mkdir(parents=True, exist_ok=True)
     text = page(found, chapters(found, panels), results)
     write_atomically(out, text.encode("utf-8"))

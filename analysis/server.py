@@ -21,9 +21,9 @@ from analysis.uploads import ENTRY_BYTES, MOST_BYTES, needed_files, sweep
 
 UPLOAD_BYTES = 200 * 2**20 + 2**16
 """Limit of an upload: a file of 200 MiB and its form. Assumed for uploads that state no size."""
-FULL = "The page holds as many recordings as it can; please try again in a few minutes."
-TOO_LARGE = "An upload may have 200 MB; please send a shorter recording."
-ELSEWHERE = "Files are taken by the upload address only; please send them there."
+FULL = "The server has no room for more files; please try again in a few minutes."
+TOO_LARGE = "Uploads can have 200 MB at most; please send a smaller file."
+ELSEWHERE = "Files are accepted only at the upload address; please send them there."
 
 
 class UploadLimit:
@@ -91,7 +91,7 @@ def _whole(receive: Receive, size: int) -> Receive:
             if got > size:
                 raise MultiPartException("The upload is larger than its maximum allowed size.")
         elif not over:
-            raise MultiPartException("The upload broke off.")
+            raise MultiPartException("The upload was cut off.")
         return message
 
     return checked

@@ -73,8 +73,8 @@ def scaled(run: MeasuredRun) -> Array | None:
     folds = run.predictions.groupby(["seed", "recording"])["fold"].agg(["min", "max"])
     if (folds["min"] != folds["max"]).any():
         raise ResultsError(
-            "The predictions have pieces of one recording in several folds, which happens under "
-            "the protocol clip alone; fit the run again."
+            "The predictions have pieces of one recording in several folds, which only "
+            "the protocol clip allows; fit the run again."
         )
     of_fold = folds.reset_index().groupby(["seed", "min"]).indices.values()
     probabilities = probabilities_of(run.recordings, run.labels)

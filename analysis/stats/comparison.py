@@ -161,7 +161,7 @@ def pair(
     """
     both = " and ".join("/".join((r.dataset, r.protocol, r.system)) for r in (one, other))
     if one.dataset != other.dataset or one.labels != other.labels:
-        raise ComparisonError(f"{both} have not the same labels; fit both on the same data.")
+        raise ComparisonError(f"{both} do not have the same labels; fit both on the same data.")
     common = set(one.seeds) & set(other.seeds) & set(one.seeds if seeds is None else seeds)
     if not common:
         raise ComparisonError(f"{both} have no seed in common; fit what is missing.")

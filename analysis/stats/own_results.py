@@ -70,8 +70,8 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
         except ComparisonError as error:
             if str(error) and not why:
                 why = (
-                    f"{run.system} names recordings of {dataset_title(other.dataset)} but is shown "
-                    f"on its own: {error}."
+                    f"{run.system} has recordings of {dataset_title(other.dataset)} but is shown "
+                    f"separately: {error}."
                 )
     taken = {own.dataset for own in found.runs}
     own = replace(run, dataset=f"{run.dataset}-own") if run.dataset in taken else run
@@ -88,7 +88,7 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
         few = f"{both} of its {len(names)} are among their {len(known)}"
         raise ComparisonError(few if both else "")
     if sorted(run.labels) != sorted(other.labels):
-        raise ComparisonError("the classes are others")
+        raise ComparisonError("the classes differ")
     table = run.predictions
     if not set(run.seeds) & set(other.seeds):  # seeds that mean nothing outside the file
         numbers = dict(zip(run.seeds, range(len(run.seeds)), strict=True))
@@ -113,7 +113,7 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
     try:
         pair(moved, other, draws=1)
     except ComparisonError:
-        raise ComparisonError("their labels or folds are others") from None
+        raise ComparisonError("their labels or folds differ") from None
     return moved
 
 
@@ -135,7 +135,7 @@ def _predictions(
         labels, values = _one_hot(table)
     if table["label"].nunique() < 2:
         only = quoted(table["label"].iloc[0])
-        raise ResultsError(f"Every row has the label {only}; two labels at least are needed.")
+        raise ResultsError(f"Every row has the label {only}; at least two labels are needed.")
     facts = {name: _whole(table, name) for name in WHOLE}
     clip = table.get("clip")
     recording = table.get("recording", clip)
@@ -179,8 +179,8 @@ def _require_probabilities(values: NDArray[np.float64], labels: Sequence[str]) -
     refuse(
         np.abs(sums - 1) > ROUNDING,
         lambda row: (
-            f"probabilities that add up to {sums[row]:.4g}, not 1; give shares (a per cent is "
-            "0.01), not logits"
+            f"probabilities that add up to {sums[row]:.4g}, not 1; give shares (1% is 0.01), "
+            "not logits"
         ),
     )
 
@@ -192,7 +192,7 @@ def _one_hot(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.float64]]
         pairs = quoted(min(predicted)), quoted(min(true))
         raise ResultsError(
             f"No predicted label is among the true ones ({pairs[0]} against {pairs[1]}); write "
-            "both alike."
+            "both the same way."
         )
     labels = sorted(true | predicted, key=lambda n: (float(n) if n.isdecimal() else inf, n))
     require_few(labels, len(table))
@@ -206,7 +206,7 @@ def _whole(table: pd.DataFrame, name: str) -> NDArray[np.int64]:
     values = table[name].to_numpy(np.float64)
     with np.errstate(invalid="ignore"):
         wrong = ~((values >= 0) & (values < 2**31) & (values % 1 == 0))
-    refuse(wrong, lambda row: f"the {name} {values[row]:g}; it must be a whole number from 0 on")
+    refuse(wrong, lambda row: f"the {name} {values[row]:g}; it must be a whole number, 0 or more")
     if (number := len(np.unique(values))) > MOST_PARTS:
         raise ResultsError(
             f"The file has {number:,} {name}s; at most {MOST_PARTS} can be shown. Leave the column "

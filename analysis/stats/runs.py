@@ -107,12 +107,13 @@ class MeasuredRun:
         lacking = count.index[count["fold"] != self.folds]
         if len(lacking):
             raise ResultsError(
-                f"{path} has not all {self.folds} folds of seed {lacking[0]}; fit the run again."
+                f"{path} lacks some of the {self.folds} folds of seed {lacking[0]}; fit the run "
+                "again."
             )
         if (count["recording"] != self.evaluation.recordings).any():
             raise ResultsError(
-                f"{path} has not the {self.evaluation.recordings} recordings of {RUN}; fit the run "
-                "again, or copy its folder."
+                f"{path} does not have the {self.evaluation.recordings} recordings of {RUN}; fit "
+                "the run again, or copy its folder."
             )
         return table
 
@@ -254,7 +255,7 @@ def find_runs(root: Path) -> FoundRuns:
                 named = (run.dataset, run.protocol, run.system)
                 if path.parts[-4:-1] != named:
                     raise ResultsError(
-                        f"{path.parent / RUN} is of {'/'.join(named)}; move it there."
+                        f"{path.parent / RUN} belongs to {'/'.join(named)}; move it there."
                     )
                 runs.append(run)
         except ResultsError as error:

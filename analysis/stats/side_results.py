@@ -153,7 +153,7 @@ def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
         permuted = read_run(path.parent)
         same = ("dataset", "protocol", "system", "folds", "settings", "preset")
         if any(getattr(permuted, name) != getattr(run, name) for name in same):
-            raise ResultsError(f"{path.parent} was not fitted as {run.folder} was; move it away.")
+            raise ResultsError(f"{path.parent} was not fitted like {run.folder}; move it away.")
         found.append(permuted)
     return tuple(found)
 

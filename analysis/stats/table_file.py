@@ -75,13 +75,13 @@ def clean(name: str) -> str:
 
 def _layout(path: Path) -> _Layout:
     if path.stat().st_size > LARGEST:
-        raise ResultsError(f"The file has more than {LARGEST // 2**20} MB; give a part of it.")
+        raise ResultsError(f"The file is larger than {LARGEST // 2**20} MB; give a part of it.")
     ends = {b"\n": 0, b"\r": 0}
     with path.open("rb") as file:
         head = file.read(LONGEST_HEAD)
         for start, kind in KINDS.items():
             if head.startswith(start):
-                raise ResultsError(f"The file is {kind}, not a table in text. {SAVE}")
+                raise ResultsError(f"The file is {kind}, not a text table. {SAVE}")
         if head.startswith(UTF16):
             raise ResultsError(f"The file is in UTF-16. {SAVE}")
         if not head.strip():
@@ -89,7 +89,7 @@ def _layout(path: Path) -> _Layout:
         chunk = head
         while chunk:
             if b"\0" in chunk:
-                raise ResultsError(f"The file is not a table in text. {SAVE}")
+                raise ResultsError(f"The file is not a text table. {SAVE}")
             ends = {end: n + chunk.count(end) for end, n in ends.items()}
             chunk = file.read(2**24)
     try:
