@@ -15,7 +15,7 @@ from analysis.stats.runs import ResultsError
 from cry_model.networks.registry import list_models
 
 app = typer.Typer(
-    help="Write what was measured as pages, and measure the speed of the models.",
+    help="Write the results as pages, and measure the speed of the models.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -26,8 +26,8 @@ Results = Annotated[Path, typer.Option(help="The results folder.")]
 @app.command()
 def results(
     results: Results = Path("assets/results"),
-    out: Annotated[Path, typer.Option(help="Where all tables go.")] = Path("docs/results.md"),
-    readme: Annotated[Path, typer.Option(help="Where the small one goes.")] = Path("README.md"),
+    out: Annotated[Path, typer.Option(help="File for all tables.")] = Path("docs/results.md"),
+    readme: Annotated[Path, typer.Option(help="File for the small table.")] = Path("README.md"),
 ) -> None:
     """Write docs/results.md and update the table in README."""
     write_results(results, out)
@@ -48,7 +48,7 @@ def report(
 @app.command()
 def benchmark(
     system: Annotated[list[str] | None, typer.Option(help="Only this; repeatable.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("benchmark.json"),
+    out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("benchmark.json"),
 ) -> None:
     """Measure the time and memory of every model on one clip."""
     from analysis.benchmark import run_benchmark  # needs Gradio, which the other commands do not

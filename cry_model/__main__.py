@@ -41,9 +41,9 @@ from cry_model.prediction import CANT_TELL, Prediction
 from cry_model.records import percent, percent_interval, tested, words
 from cry_model.sound.audio import SUFFIXES
 
-REMEMBERED = "The model was fitted on this very recording, so this is memory and no skill."
-NO_RECORDING = "There is no recording in this folder; please name another one."
-INSTEAD = "The usual model does not know such recordings, so another one answers."
+REMEMBERED = "The model was fitted on this recording, so this is memory, not skill."
+NO_RECORDING = "There are no recordings in this folder; please name another."
+INSTEAD = "The default model does not know such recordings, so another answers."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,14 +58,13 @@ def parser() -> argparse.ArgumentParser:
         "files",
         nargs="+",
         metavar="FILE_OR_FOLDER",
-        help="recordings, films with sound, or folders of them",
+        help="recordings, videos with sound, or folders",
     )
     predict.add_argument(
         "--model",
         metavar="NAME",
-        help=f"a bundled model ({', '.join(BUNDLED)}), a folder with a checkpoint, or a repository "
-        "of the Hugging Face Hub (user/name); by default the first bundled one that knows such "
-        "recordings",
+        help=f"a bundled model ({', '.join(BUNDLED)}), a checkpoint folder, or a Hugging Face Hub "
+        "repository (user/name); by default the first bundled one that knows such recordings",
     )
     predict.add_argument("--revision", help="branch, tag or commit of a Hub repository")
     predict.add_argument(
@@ -78,39 +77,39 @@ def parser() -> argparse.ArgumentParser:
         "--backend",
         choices=BACKENDS,
         default=BACKENDS[0],
-        help="onnx answers with the files that `python -m train export` wrote, without torch; "
-        "--model names their folder",
+        help="onnx uses the files written by `python -m train export`, without torch; --model "
+        "names their folder",
     )
-    predict.add_argument("--json", action="store_true", help="print a line of JSON for each file")
+    predict.add_argument("--json", action="store_true", help="print one line of JSON per file")
     predict.add_argument(
-        "--full", action="store_true", help="with --json: all that is known, whatever the answer"
+        "--full", action="store_true", help="with --json: all fields, whatever the answer"
     )
     predict.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER_OR_TABLE",
         help="a folder: write answers.csv there, and for each recording its cries as Audacity "
-        "labels and as a Raven selection table; a name that ends in .csv or .parquet: write one "
-        "table, with all cores, and if it is stopped, the same command goes on",
+        "labels and as a Raven selection table; a .csv or .parquet file: write one table, on all "
+        "cores; if stopped, the same command resumes",
     )
     predict.add_argument(
         "--ray",
         action="store_true",
-        help="with a table: answer on the Ray cluster of RAY_ADDRESS, whose nodes need this "
-        "package and find the files under the same names; needs `pip install '.[ray]'`",
+        help="with a table: run on the Ray cluster at RAY_ADDRESS, whose nodes need this package "
+        "and the same file paths; needs `pip install '.[ray]'`",
     )
     personal = commands.add_parser(
-        "personal", help="test whether one baby's labelled cries teach a model anything"
+        "personal", help="test whether a model can learn from one baby's labelled cries"
     )
     personal.add_argument(
         "folder",
         type=Path,
         metavar="FOLDER",
         help="recordings of one baby and labels.csv with file, label, time (2026-03-01T04:30), "
-        "optional fed, slept, changed (hours since); or a diary that the page saved",
+        "optional fed, slept, changed (hours since); or a diary saved by the page",
     )
     personal.add_argument(
-        "--model", default=DEFAULT, metavar="NAME", help="whose embeddings, as for predict"
+        "--model", default=DEFAULT, metavar="NAME", help="embedding model, as for predict"
     )
     personal.add_argument("--json", action="store_true", help="print the report as JSON")
     return main
@@ -255,11 +254,11 @@ def run(arguments: Sequence[str] | None) -> int:
         asked.error("--full needs --json; add it, or leave --full out")
     table = args.out is not None and args.out.suffix.lower() in FORMATS and not args.out.is_dir()
     if args.out is not None and args.out.suffix.lower() in NO_FORMATS:
-        asked.error(f"--out writes no {args.out.suffix}; name a .csv or .parquet, or a folder")
+        asked.error(f"--out cannot write {args.out.suffix}; give .csv, .parquet or a folder")
     if table and args.json:
-        asked.error("--json prints what a table holds; leave it out, or name a folder for --out")
+        asked.error("--json does not go with a table; leave it out, or name a folder for --out")
     if args.ray and not table:
-        asked.error("--ray needs --out with a name that ends in .csv or .parquet")
+        asked.error("--ray needs --out with a .csv or .parquet file")
     names = (args.model,) if args.model else tuple(filter(is_here, BUNDLED))
     who = Who(names, args.revision, args.detector, args.backend)
     try:
@@ -278,7 +277,7 @@ def run(arguments: Sequence[str] | None) -> int:
         print(f"{told}; please name another one.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on.", file=sys.stderr)
+        print("Stopped; the same command resumes.", file=sys.stderr)
         return 130
     if isinstance(sys.stdout, io.TextIOWrapper):  # unprintable names must not abort
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -85,7 +85,7 @@ class CheckpointConfig:
         try:
             data = plain_object(text, LONGEST)
             if data.get("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
+                raise ValueError(f"its format is not {FORMAT}, the one this version reads")
             found = read(cls, data)
             for name in asdict(found.front_end):  # a default could mean another front end
                 require(name in data["front_end"], f"front_end.{name} is missing")
@@ -104,7 +104,7 @@ def plain_object(text: str | bytes, longest: int) -> dict[str, Any]:
         data = json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is cut off or damaged in line {error.lineno}") from error
-    require(isinstance(data, dict), "it is no object")
+    require(isinstance(data, dict), "it is not an object")
     require(_depth(data) <= DEEPEST, f"it is nested deeper than {DEEPEST} levels")
     json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # no lone surrogates, no NaN
     return data
@@ -150,7 +150,7 @@ def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path |
         return None
     if revision is not None:
         raise CheckpointError(
-            f"'{name}' has no revisions, as it is on this machine; leave the revision out."
+            f"'{name}' is a local folder, without revisions; leave the revision out."
         )
     return found
 
@@ -264,7 +264,7 @@ def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
     except Exception as error:  # else the first user would get a traceback
         raise unusable(f"The checkpoint loads but cannot answer: {one_line(error)}") from error
     if not finite:
-        raise unusable("The checkpoint loads but its answers are no numbers")
+        raise unusable("The checkpoint loads but its outputs are not finite")
 
 
 def one_line(error: Exception) -> str:
@@ -289,7 +289,7 @@ def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = {n: file.get_tensor(n).to(t.dtype, copy=True) for n, t in wanted.items()}
     for name, tensor in found.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"'{name}' holds infinite values, or none")
+            raise ValueError(f"'{name}' has infinite or NaN values")
     return found
 
 
@@ -302,11 +302,11 @@ def _differences(wanted: Mapping[str, Tensor], file: safe_open) -> Iterator[str]
             continue
         header, shape = file.get_slice(name), [*tensor.shape]
         if header.get_shape() != shape:
-            yield f"'{name}' has the shape {header.get_shape()} and not {shape}"
+            yield f"'{name}' has shape {header.get_shape()}, not {shape}"
         if header.get_dtype() not in (FLOATS if tensor.is_floating_point() else ("I64",)):
             yield f"'{name}' is stored as {header.get_dtype()}"
     for name in sorted(theirs - {*wanted, SALT, HASHES}):
-        yield f"{reprlib.repr(name)} does not belong there"
+        yield f"{reprlib.repr(name)} is unexpected"
 
 
 def to_json(record: Any, indent: int | None = 2) -> str:

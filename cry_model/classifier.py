@@ -91,11 +91,11 @@ OUTSIDE = (
     "mean as 97.5% of them are), so its answer means little."
 )
 TOO_DULL = (
-    "This recording holds nothing above {:g} kHz, and the model listens up to {:g} kHz, so its "
-    "answer means little; please give one made at a higher sample rate."
+    "This recording has no sound above {:g} kHz, but the model listens up to {:g} kHz, so its "
+    "answer means little; please give one with a higher sample rate."
 )
 
-NO_ANSWER = "This model has no answer to this recording; please choose another model."
+NO_ANSWER = "This model has no answer for this recording; please choose another."
 
 Source: TypeAlias = "str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording"
 
@@ -154,7 +154,7 @@ class CryClassifier:
                 ``python -m train export`` wrote, and needs no torch.
         """
         if backend not in BACKENDS:
-            raise ValueError(f"There is no backend '{backend}'; there are torch and onnx.")
+            raise ValueError(f"There is no backend '{backend}'; use torch or onnx.")
         if backend == "onnx":
             from cry_model.backends.onnx_backend import OnnxBackend, OnnxDetector
 

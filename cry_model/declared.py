@@ -43,7 +43,7 @@ def _one_line(text: str) -> str:
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
-    require(len({*map(spoken, names)}) == len(names), "two of them read alike")
+    require(len({*map(spoken, names)}) == len(names), "two of them look alike")
     return names
 
 
@@ -91,7 +91,7 @@ def sentence(error: ValidationError, name: str = "") -> str:
         case "missing":
             return f"{place} is missing"
         case "unexpected_keyword_argument":
-            return f"{place} is not known here"
+            return f"{place} is unknown"
         case "tuple_type":
             return f"{place} must be several values, such as 1,2, not {_repr(first['input'])}"
         case "union_tag_not_found":

@@ -46,10 +46,10 @@ class CryDetector:
     def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
         if CRY not in config.labels or config.detector is None:
             raise CheckpointError(
-                "This checkpoint is no detector: it has no label 'cry' or threshold."
+                "Not a detector: this checkpoint has no label 'cry' or no threshold."
             )
         if not isinstance(config.front_end, FrontEndConfig) or config.front_end.level != "piece":
-            raise CheckpointError("This checkpoint is no detector: it does not level each window.")
+            raise CheckpointError("Not a detector: this checkpoint does not level each window.")
         self.config, self.threshold = config, config.detector.threshold
         self.maybe = config.detector.maybe
         self.device = torch.device(device)

@@ -139,7 +139,7 @@ def explain(
     front_end = classifier.front_end
     if not isinstance(front_end, FrontEnd):
         raise NotExplainedError(
-            "Only a model with torch that hears bands can be explained; please choose another one."
+            "Only torch models that take bands can be explained; please choose another."
         )
     recording = load(recording)
     if recording.sample_rate > RATE:

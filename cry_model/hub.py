@@ -61,31 +61,31 @@ def _sentence(error: Exception, name: str, revision: str | None) -> str:
     response = response_of(error)
     status = None if response is None else response.status_code
     if isinstance(error, errors.HFValidationError):
-        return f"{nowhere} of the Hub, whose names look like user/name."
+        return f"{nowhere} on the Hub, whose names look like user/name."
     if isinstance(error, errors.GatedRepoError):
         return f"'{name}' is gated: ask for access on its page on the Hub, then {LOG_IN}."
     if isinstance(error, errors.RevisionNotFoundError):
         return f"'{name}' has no branch, tag or commit '{revision}'."
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"'{name}' on the Hub is no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing."
+        return f"'{name}' on the Hub has no checkpoint: {CONFIG} or {WEIGHTS} is missing."
     if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
-        return f"{failed}: the Hub refuses the access token; {LOG_IN} anew."
+        return f"{failed}: the Hub rejects your token; {LOG_IN} again."
     if isinstance(error, errors.RepositoryNotFoundError) or status == 403:
-        return f"{nowhere} that the Hub shows you; if it is private, {LOG_IN}."
+        return f"{nowhere} you can access; if it is private, {LOG_IN}."
     if pause := pause_asked(error):
-        return f"{failed}: the Hub wants a pause; try again {when(pause)}."
+        return f"{failed}: the Hub is busy; try again {when(pause)}."
     if status is not None and status >= 400:
         return f"{failed}: the Hub answered {status}; try again later."
     if any(isinstance(e, errors.OfflineModeIsEnabled) for e in causes(error)):
         return (
-            f"{nowhere} kept from an earlier download, and the Hub cannot be reached: check the "
+            f"{nowhere} in the download cache, and the Hub cannot be reached: check the "
             "connection, and that HF_HUB_OFFLINE is not set."
         )
     if isinstance(error, errors.HTTPError):
         return f"{failed}: the connection to the Hub broke; try again later."
     return (
-        f"{failed}: what answered does not speak as the Hub does, or was cut; a login page of the "
-        "network may be in the way. Try again later."
+        f"{failed}: the response is not the Hub's, or was cut off; a network login page may be in "
+        "the way. Try again later."
     )
 
 

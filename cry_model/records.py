@@ -34,7 +34,7 @@ class Estimate:
 def _of_shares(estimate: Estimate) -> Estimate:
     least, most = min(estimate.value, estimate.low), max(estimate.value, estimate.high)
     inside = least >= -ROUNDING and most <= 1 + ROUNDING and estimate.low <= estimate.high
-    require(inside, "it is no share with an interval")
+    require(inside, "not a share with an interval")
     return estimate
 
 
@@ -72,7 +72,7 @@ class Evaluation:
     def __post_init__(self):
         require("balanced_accuracy" in self.metrics, "an evaluation needs its balanced_accuracy")
         same = set(self.recall) == set(self.support)
-        require(same, "an evaluation's recall and support must be of the same labels")
+        require(same, "an evaluation's recall and support must have the same labels")
 
     @property
     def split(self) -> str:
@@ -224,7 +224,7 @@ class PruningEffect:
 
     def __post_init__(self):
         kinds = [(one.ratio, one.precision) for one in self.variants[:1]]
-        require(kinds == [(0, "float32")], "pruning begins with the full model in float32")
+        require(kinds == [(0, "float32")], "the full model in float32 must come first")
 
 
 @strict

@@ -82,7 +82,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         return plain_object(content, LARGEST_JSON)
     except (RecursionError, ValueError) as error:
-        raise DamagedFileError(f"is damaged: it is no JSON ({error})") from error
+        raise DamagedFileError(f"is damaged: not JSON ({error})") from error
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise DamagedFileError(f"is damaged: {error}") from error
     configuration = record["configuration"]
     if FORMER & {*record, *configuration, *configuration["preset"]}:
-        raise DamagedFileError("is of an earlier release, which had other names for its fields")
+        raise DamagedFileError("is from an earlier release, with other field names")
     return record
 
 
@@ -105,7 +105,7 @@ def read_table(path: Path) -> pd.DataFrame:
         names = pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str).iloc[0]
         table = pd.read_csv(io.BytesIO(content), dtype=texts, keep_default_na=False)
     except (OverflowError, ValueError) as error:
-        raise DamagedFileError("is damaged: it is no table in UTF-8") from error
+        raise DamagedFileError("is damaged: it is not a UTF-8 table") from error
     if names.duplicated().any():
         raise DamagedFileError("is damaged: it has a column twice")
     return table
@@ -128,10 +128,10 @@ def require_columns(
             raise DamagedFileError(f"is damaged: it has a row without {name}")
     for name in whole:
         if table[name].dtype.kind != "i" or (table[name] < 0).any():
-            raise DamagedFileError(f"is damaged: it has a {name} that is no whole number")
+            raise DamagedFileError(f"is damaged: some {name} is not a whole number")
     for name in numbers:
         if table[name].dtype.kind not in "fi" or not np.isfinite(table[name]).all():
-            raise DamagedFileError(f"is damaged: it has values under {name} that are no numbers")
+            raise DamagedFileError(f"is damaged: some values of {name} are not numbers")
 
 
 def require_unique(table: pd.DataFrame, *keys: str) -> None:
@@ -154,11 +154,11 @@ def read_predictions(path: Path, labels: Sequence[str] | None = None) -> pd.Data
     require_columns(table, WORDS, WHOLE, columns)
     require_unique(table, "seed", "clip")
     if unknown := sorted(set(table["label"]) - set(labels)):
-        raise DamagedFileError(f"has labels that {RUN} has not ({', '.join(unknown)})")
+        raise DamagedFileError(f"has labels that {RUN} lacks ({', '.join(unknown)})")
     values = table[columns].to_numpy(np.float64)
     far = abs(values.sum(1) - 1) > ROUNDING * (len(labels) + 1)
     if far.any() or (values < 0).any():
-        raise DamagedFileError("is damaged: it has probabilities that do not sum to 1")
+        raise DamagedFileError("is damaged: some probabilities do not sum to 1")
     if table.drop_duplicates(["recording", "group", "label"])["recording"].duplicated().any():
         raise DamagedFileError("is damaged: it has a recording with two labels or groups")
     return table
@@ -169,7 +169,7 @@ def _read(path: Path, largest: int) -> bytes:
         if not path.is_file():
             raise DamagedFileError("is no file")
         if path.stat().st_size > largest:
-            raise DamagedFileError(f"is damaged: it has more than {largest // 2**20} MB")
+            raise DamagedFileError(f"is damaged: it is over {largest // 2**20} MB")
         content = path.read_bytes()
     except OSError as error:
         raise DamagedFileError(f"cannot be read ({error.strerror or error})") from error

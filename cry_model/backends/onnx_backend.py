@@ -65,7 +65,7 @@ def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[s
     try:
         import onnxruntime
     except ImportError as error:
-        reason = "The backend onnx needs onnxruntime; install it with `pip install onnxruntime`."
+        reason = "The onnx backend needs onnxruntime; install it with `pip install onnxruntime`."
         raise CheckpointError(reason) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -121,7 +121,7 @@ class OnnxBackend:
     ):
         if not isinstance(config.front_end, FrontEndConfig):
             raise CheckpointError(
-                f"{config.system} hears acoustic features, which only the backend torch computes."
+                f"{config.system} takes acoustic features, which only the torch backend computes."
             )
         self.model, self.config, self.fingerprints = session, config, fingerprints
         self.front_end = ArrayFrontEnd(config.front_end)
@@ -157,7 +157,7 @@ class OnnxDetector:
 
     def __init__(self, session: InferenceSession, config: CheckpointConfig):
         if config.detector is None or not isinstance(config.front_end, FrontEndConfig):
-            raise CheckpointError("This file is no detector: it has no threshold.")
+            raise CheckpointError("Not a detector: this file has no threshold.")
         self.model, self.config, self.front_end = session, config, config.front_end
 
     @classmethod

@@ -23,9 +23,9 @@ from cry_model.many.table import ERROR, Row, TableError, answer_row
 from cry_model.prediction import Prediction, choose
 from cry_model.sound.audio import AudioError
 
-UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
-DIED = "This file ended the process that read it; please give another one, and report it."
-NO_START = "No process could be started; there may be too little memory. The same command goes on."
+UNEXPECTED = "This file could not be classified ({}); please report it and give another file."
+DIED = "This file crashed the process reading it; please report it and give another file."
+NO_START = "No process could be started; there may be too little memory. The same command resumes."
 BLOCK = 16  # files per task on a cluster
 
 Answering: TypeAlias = Callable[[str], tuple[str, Prediction]]
@@ -215,4 +215,4 @@ def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
         for item in asked.iter_rows():
             yield json.loads(item["row"])
     except (ray.exceptions.RayError, ConnectionError) as error:
-        raise TableError(f"Ray gave up ({one_line(error)}). The same command goes on.") from error
+        raise TableError(f"Ray failed ({one_line(error)}). The same command resumes.") from error

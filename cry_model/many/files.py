@@ -36,7 +36,7 @@ class Export:
 
     def __init__(self, folder: Path):
         if (folder / TABLE).exists():
-            raise TableError(f"{folder / TABLE} is there already; name another folder.")
+            raise TableError(f"{folder / TABLE} already exists; name another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.taken = folder, set[str]()
         self._write(TABLE, [HEADER])

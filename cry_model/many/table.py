@@ -83,7 +83,7 @@ class Journal:
     def __init__(self, table: Path, who: Mapping[str, Any]):
         self.table, self.path = table, table.with_name(f"{table.name}.partial")
         if table.exists() and not self.path.exists():
-            raise TableError(f"{table} is there already; delete it, or name another one.")
+            raise TableError(f"{table} already exists; delete it, or name another.")
         if table.suffix.lower() == ".parquet":
             _pyarrow()
         table.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +98,8 @@ class Journal:
                 self.done.add(entry["file"])
         if head not in (None, json.loads(json.dumps(who))):
             raise TableError(
-                f"{self.path} was begun with other options; give the same, delete it, or name "
-                "another table."
+                f"{self.path} was made with other options; use those, delete it, or name another "
+                "table."
             )
         self.file = self.path.open("r+b")
         self.file.truncate(end)
@@ -120,7 +120,7 @@ class Journal:
             self.lock.acquire()
         except Timeout:
             raise TableError(
-                f"Another command writes {self.table}; wait for it, or name another table."
+                f"Another command is writing {self.table}; wait, or name another table."
             ) from None
 
     def add(self, entry: Mapping[str, Any]) -> None:

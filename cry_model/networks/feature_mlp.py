@@ -94,7 +94,7 @@ class FeatureMLP(nn.Module):
     ):
         super().__init__()
         if members % 2:
-            raise ValueError(f"FeatureMLP has an even number of members, not {members}.")
+            raise ValueError(f"The number of members must be even, not {members}.")
         size = len(INPUTS)
         self.deep = Members(members // 2, (size, hidden, hidden, num_classes), None, dropout)
         self.kernel = Members(members // 2, (size, 2 * hidden, num_classes), 0.3, dropout / 3)

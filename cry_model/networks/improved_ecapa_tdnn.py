@@ -48,7 +48,7 @@ class Partner(nn.Module):
     ):
         super().__init__()
         if len(known) < 2 or len({*known}) < len(known) or max(known) >= num_classes:
-            raise ValueError("a partner knows two or more of the classes, each once")
+            raise ValueError("a partner must know two or more different classes")
         self.known, self.centre = [*known], centre
         self.network = ECAPATDNN(len(known), num_bands, **settings)
         from_both = {place: num_classes + i for i, place in enumerate(known)}

@@ -77,7 +77,7 @@ def get_system(name: str) -> System:
         return SYSTEMS[name]
     except KeyError:
         known = ", ".join(SYSTEMS)
-        raise UnknownSystemError(f"There is no system '{name}'; there are: {known}.") from None
+        raise UnknownSystemError(f"There is no system '{name}'; use one of {known}.") from None
 
 
 def build_model(

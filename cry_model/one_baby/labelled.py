@@ -41,7 +41,7 @@ MOST = 2000  # cries
 GREATEST = 1e6
 WIDEST = 64  # numbers per cry: more would take minutes to fit
 LONGEST = 40  # characters of a label
-NO_DIARY = "This is no diary of ours; please choose the file that the page saved."
+NO_DIARY = "This is not a saved diary; please choose a file that the page saved."
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
         PersonalError: if there is no such table, or a row cannot be read.
     """
     if not folder.exists():
-        raise PersonalError(f"There is neither a diary nor a folder {folder}; check the name.")
+        raise PersonalError(f"There is no diary or folder {folder}; check the name.")
     table = folder / TABLE
     try:
         text = table.read_text(encoding="utf-8-sig").splitlines()
@@ -137,7 +137,7 @@ def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
         except (ValueError, AttributeError, TypeError):
             raise PersonalError(
                 f"{table}, line {reader.line_num}: please give a file, a label, a time such as "
-                "2026-03-01T04:30, and hours from 0 on."
+                "2026-03-01T04:30, and hours >= 0."
             ) from None
     return sorted(found, key=lambda row: row[1].time)
 
@@ -163,7 +163,7 @@ def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Finding
             passed_over.append(f"{path}: {error}")
             continue
         if prediction.is_cry is False:
-            passed_over.append(f"{path}: no cry is heard in it.")
+            passed_over.append(f"{path}: no cry was detected.")
             continue
         found = prediction.embedding
         numbers = () if found is None else tuple(found.tolist())

@@ -168,7 +168,7 @@ class PersonalModel:
             PersonalError: if no model can be fitted to these.
         """
         if len(set(labels)) < 2:
-            raise PersonalError("All cries have one label; please label two kinds or more.")
+            raise PersonalError("All cries have one label; please use two or more labels.")
         rows, seconds = np.asarray(embeddings, np.float64), np.asarray(times, np.float64)
         names = tuple(sorted(set(labels)))
         number = np.array([names.index(label) for label in labels])
@@ -185,7 +185,7 @@ class PersonalModel:
         general = np.broadcast_to(share @ logs, count.shape)[:, kept]
         if len(kept) < 2:
             raise PersonalError(
-                "Cries half an hour apart have one reason alone; please label more cries first."
+                "Cries half an hour apart all have one reason; please label more cries first."
             )
         cries = share @ rows
         weights = _ridge(standardised(cries)) @ np.eye(len(kept))[truth]
@@ -203,8 +203,8 @@ class PersonalModel:
         row = np.asarray(embedding, dtype=np.float64)
         if row.shape != self.rows.shape[1:] or not np.isfinite(row).all():
             raise PersonalError(
-                f"An embedding has {self.rows.shape[1]} finite numbers here; please use the model "
-                "that the labelled cries were heard with."
+                f"An embedding must have {self.rows.shape[1]} finite numbers; please use the model "
+                "that embedded the labelled cries."
             )
         centre, scale = _scale(self.rows)
         score = np.append(1.0, (row - centre) / scale) @ self._weights

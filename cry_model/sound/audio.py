@@ -151,7 +151,7 @@ def _checked(mono: np.ndarray, rate: object) -> Recording:
     if mono.size > MAX_SECONDS * rate:
         raise TooLongError(TOO_LONG)
     if not max(mono.max(), -mono.min()) <= LOUDEST_PEAK:  # both are NaN if one sample is
-        raise InvalidSamplesError("The recording holds impossible values; please record it again.")
+        raise InvalidSamplesError("The recording has invalid values; please record it again.")
     require_sound(mono)
     return Recording(mono, rate)
 

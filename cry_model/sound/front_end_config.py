@@ -72,20 +72,20 @@ class FrontEndConfig:
     def __post_init__(self):
         shortest, rows = self.min_seconds * self.sample_rate, self.num_bands // (1 + self.deltas)
         for holds, sentence in (
-            (self.low_hz < self.high_hz, "low_hz must lie below high_hz"),
-            (2 * self.high_hz <= self.sample_rate, "high_hz is at most half the sample_rate"),
-            (self.hop <= self.window <= self.fft, "hop, window and fft must not grow smaller"),
-            (0.0025 <= self.hop_seconds <= 0.25, "a hop must take 0.0025 to 0.25 s"),
-            (self.fft <= shortest, "min_seconds must be as long as fft, or longer"),
-            (self.min_seconds <= self.piece_seconds, "min_seconds is at most piece_seconds"),
+            (self.low_hz < self.high_hz, "low_hz must be below high_hz"),
+            (2 * self.high_hz <= self.sample_rate, "high_hz must be <= sample_rate / 2"),
+            (self.hop <= self.window <= self.fft, "must have hop <= window <= fft"),
+            (0.0025 <= self.hop_seconds <= 0.25, "a hop must last 0.0025 to 0.25 s"),
+            (self.fft <= shortest, "min_seconds must not be shorter than fft"),
+            (self.min_seconds <= self.piece_seconds, "min_seconds must be <= piece_seconds"),
             (
                 self.piece_seconds <= self.MOST_FRAMES * self.hop_seconds,
                 f"piece_seconds must be at most {self.MOST_FRAMES} hops",
             ),
-            (not self.num_bands % (1 + self.deltas), "num_bands is a multiple of 1 + deltas"),
+            (not self.num_bands % (1 + self.deltas), "1 + deltas must divide num_bands"),
             (
                 rows == self.num_filters or (self.kind == "mfcc" and rows < self.num_filters),
-                "num_bands without the deltas must equal num_filters, for mfcc be no more",
+                "num_bands / (1 + deltas) must equal num_filters, or for mfcc be less",
             ),
         ):
             require(holds, sentence)
@@ -141,7 +141,7 @@ class AcousticConfig:
 
     def __post_init__(self):
         fits = self.min_seconds <= self.piece_seconds
-        require(fits, "min_seconds is at most piece_seconds")
+        require(fits, "min_seconds must be <= piece_seconds")
 
     low_hz: ClassVar[float] = 0.0
     hop_seconds: ClassVar[float] = ACOUSTIC_HOP / ACOUSTIC_RATE  # from one frame to the next

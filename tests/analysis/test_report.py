@@ -111,7 +111,7 @@ def test_damaged_runs_are_reported_and_the_rest_is_drawn(root, tmp_path):
     change_table(root / CORPUS / "clip" / FULL, lambda t: t.replace({"r007": "x007"}))
     text, corpus = written(root, tmp_path / "report.html"), escape(CORPUS)
     problems = re.search(r'<ul class="problem" id="problems">(.*?)</ul>', text)[1]
-    assert f"{corpus}/baby/resnet18/run.json is damaged: it is no JSON" in problems
+    assert f"{corpus}/baby/resnet18/run.json is damaged: not JSON" in problems
     assert f"{corpus}/baby/{FULL}/predictions.csv is damaged: it has no column" in problems
     assert f"{corpus}/clip/resnet18 is not finished" in problems
     (compared,) = re.findall(r'<p class="problem">(.*?)</p>', text)

@@ -32,7 +32,7 @@ NOISE = 0.2 * np.random.default_rng(0).standard_normal(24000)
 
 @pytest.mark.parametrize(
     ("wave", "rate", "words", "expected"),
-    [(HIGH, 16000, "silent", [0, 0, 1]), (NOISE, 8000, "nothing above 4 kHz", [1, 1, 0])],
+    [(HIGH, 16000, "silent", [0, 0, 1]), (NOISE, 8000, "no sound above 4 kHz", [1, 1, 0])],
 )
 def test_each_model_reports_frequencies_it_lacks(models, tmp_path, wave, rate, words, expected):
     session = classify_all(models, str(write(tmp_path / "sound.wav", wave, rate)))

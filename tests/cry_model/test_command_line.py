@@ -62,7 +62,7 @@ def test_a_failing_file_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
     assert output.out.count("Not a medical device.") == 3
     lines = output.err.splitlines()
     assert [line.split(": ")[0] for line in lines] == [files[0], files[2], files[4]]
-    assert "impossible values" in lines[0]
+    assert "invalid values" in lines[0]
     assert "IndexError" in lines[1]
 
 
@@ -77,7 +77,7 @@ def test_a_failing_file_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
         ([CRY, "--out", "table.csv", "--json"], "--json"),
         ([CRY, "--ray"], "--ray needs --out"),
         ([CRY, "--out", "out", "--ray"], "--ray needs --out"),
-        ([CRY, "--out", "answers.xlsx"], "--out writes no .xlsx; name a .csv or .parquet"),
+        ([CRY, "--out", "answers.xlsx"], "--out cannot write .xlsx; give .csv, .parquet"),
         ([CRY, "--no-detector", "--out", "file"], "--out file cannot be written"),
         (["."], "no recording"),
         ([".", "--out", "table.csv"], "no recording"),

@@ -89,7 +89,7 @@ def test_a_revision_loads_its_own_files(hub, load, revision, labels, number):
 def test_a_private_repository_needs_a_token(load):
     assert "if it is private, log in with `hf auth login` or set HF_TOKEN" in load("user/secret")
     assert load("user/secret", token=READER) == NEW
-    assert "refuses the access token; log in" in load("user/text", token="hf_wrong")
+    assert "rejects your token; log in" in load("user/text", token="hf_wrong")
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_private_repository_needs_a_token(load):
     [
         ("user/nowhere", "", "neither a folder nor a model"),
         ("user/cry", "v9", "no branch, tag or commit 'v9'"),
-        ("user/text", "", f"no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing"),
-        ("user/half", "", "no checkpoint of ours"),
+        ("user/text", "", f"has no checkpoint: {CONFIG} or {WEIGHTS} is missing"),
+        ("user/half", "", "has no checkpoint"),
         ("user/cut", "", "cannot be read"),
     ],
 )
@@ -127,7 +127,7 @@ def pause(seconds):
     return Answer(429, b"", Retry_After=seconds)
 
 
-FOREIGN, GONE = "does not speak as the Hub does", "the Hub cannot be reached"
+FOREIGN, GONE = "is not the Hub's", "the Hub cannot be reached"
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ FOREIGN, GONE = "does not speak as the Hub does", "the Hub cannot be reached"
         ("HEAD", ELSEWHERE, FOREIGN),
         ("HEAD", "lose", GONE),
         ("HEAD", 500, "the Hub answered 500"),
-        ("HEAD", pause("86400"), "wants a pause; try again after 2"),
-        ("HEAD", pause("30"), "wants a pause; try again in 30 s"),
-        ("HEAD", pause("9" * 99), "wants a pause; try again after 2"),
+        ("HEAD", pause("86400"), "is busy; try again after 2"),
+        ("HEAD", pause("30"), "is busy; try again in 30 s"),
+        ("HEAD", pause("9" * 99), "is busy; try again after 2"),
         ("GET", PORTAL, FOREIGN),
         ("GET", "lose", GONE),
         ("GET", 502, "the Hub answered 502"),

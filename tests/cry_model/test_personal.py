@@ -161,8 +161,8 @@ GOOD = {"embeddings": np.eye(3), "labels": ["a", "b", "a"], "times": [0.0, HOUR,
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"labels": ["a", "a", "a"]}, "two kinds"),
-        ({"times": [0.0, 1.0, 2.0]}, "one reason alone"),
+        ({"labels": ["a", "a", "a"]}, "two or more labels"),
+        ({"times": [0.0, 1.0, 2.0]}, "all have one reason"),
     ],
 )
 def test_unlearnable_cries_and_other_embeddings_are_refused(changed, said):
@@ -212,9 +212,9 @@ def test_the_command_reports_a_diary_of_the_page(tmp_path, capsys):
         ("labels.csv", "file,label,time\nx.wav,hungry,yesterday\n", "line 2"),
         ("labels.csv", "file,label,time\nx.wav,,2026-03-01\n", "line 2"),
         ("labels.csv", "file,label,time,fed\nx.wav,a,2026-03-01,-1\n", "line 2"),
-        ("labels.csv", "file,label,time\nx.wav,a,2026-03-01\n", "two kinds"),
-        ("diary.json", "no JSON", "no diary"),
-        ("diary.json", "[" * 100_000, "no diary"),
+        ("labels.csv", "file,label,time\nx.wav,a,2026-03-01\n", "two or more labels"),
+        ("diary.json", "no JSON", "not a saved diary"),
+        ("diary.json", "[" * 100_000, "not a saved diary"),
     ],
 )
 def test_the_command_refuses_invalid_input(name, text, said, tmp_path, capsys):
