@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
 USAGE_ERROR: type[Exception] = typer.BadParameter.__base__
 """Click's ``UsageError``; typer has bundled its own copy of Click since version 0.27."""
 
-app = typer.Typer(add_completion=False, help="Fit the cry recogniser's models, and publish them.")
+app = typer.Typer(add_completion=False, help="Fit the cry classifier's models and publish them.")
 for name, (options_class, _, panel) in COMMANDS.items():
     app.command(name, rich_help_panel=panel)(options_class)
 COMMAND_LINE = typer.main.get_command(app)
@@ -63,12 +63,12 @@ def sentence(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = "The disk is full: make room and run the same command again, or choose another"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        advice = "This folder may not be written: choose another"
+        advice = "This folder is not writable: choose another"
     elif error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{where} is a file, where a folder is needed: choose another --out or --cache."
+        return f"{where} is a file, not a folder: choose another --out or --cache."
     else:
         return f"{where} cannot be used: {error.strerror or error}."
-    return f"{advice} --out or --cache ({where}). What was finished before is kept."
+    return f"{advice} --out or --cache ({where}). Finished work is kept."
 
 
 @as_found()
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. What is finished is kept; the same command goes on.", file=sys.stderr)
+        print("\nStopped. Finished work is kept; the same command resumes.", file=sys.stderr)
         return 130
     return 0
 

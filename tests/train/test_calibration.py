@@ -147,7 +147,7 @@ def test_coverage_and_size_match_a_plain_computation(taught, promised):
 def test_calibration_refuses_recordings_split_over_folds():
     table = synthetic()
     table["fold"] = np.arange(len(table)) % 4
-    with pytest.raises(DataError, match="another protocol than clip"):
+    with pytest.raises(DataError, match="a protocol other than clip"):
         calibrate(table, LABELS, **FACTS)
 
 
@@ -172,7 +172,7 @@ def test_the_command_changes_only_run_and_config(copied_fit):
     ("where", "more", "said"),
     [
         (RESULTS, ["--teacher", CHECKPOINT], "learnt from labels"),
-        (RESULTS, ["--checkpoint", "other"], "was not fitted as this run was"),
+        (RESULTS, ["--checkpoint", "other"], "is not a checkpoint of this run"),
         (RESULTS, ["--checkpoint", "nowhere"], "There is no config.json"),
         (RESULTS.parent, [], "There is no finished run in"),
     ],

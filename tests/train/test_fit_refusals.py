@@ -29,8 +29,8 @@ def refused(made_up_root, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--folds", "40"], "there are 15; take fewer --folds"),
-        (["--outer-fold", "2"], "--outer-fold counts from 0"),
+        (["--folds", "40"], "there are 15; use fewer --folds"),
+        (["--outer-fold", "2"], "--outer-fold must be >= 0"),
         (["--data-root", "/nowhere"], "There are no recordings in"),
     ],
 )
@@ -54,7 +54,7 @@ def test_a_second_fit_into_one_folder_is_refused(refused, tmp_path):
     lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
-        assert "Another process writes to" in refused(status=BUSY)
+        assert "Another process is writing to" in refused(status=BUSY)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ OWN = ("--dataset", "folder", "--set", "batch=8")
 )
 def test_a_single_label_is_refused(mine, refused, tmp_path, groups, setting, system):
     said = refused(*OWN, setting, root=mine(**groups), system=system)
-    assert "the label 'hungry' alone" in said
+    assert "only the label 'hungry'" in said
     assert not [*tmp_path.rglob("model.safetensors"), *tmp_path.rglob("predictions.csv")]
 
 

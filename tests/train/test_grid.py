@@ -77,7 +77,7 @@ def test_finished_cells_are_only_read(two_systems, made_up_root, monkeypatch, ca
         own = table[table["seed"] == seed]
         guess = own[[f"p_{label}" for label in LABELS]].idxmax(axis=1).str[2:]
         right = balanced_accuracy_score(own["label"], guess)
-        assert f"{system}, seed {seed}: was there, balanced accuracy {right:.3f}" in said
+        assert f"{system}, seed {seed}: already done, balanced accuracy {right:.3f}" in said
     assert contents(two_systems) == before
 
 
@@ -140,7 +140,7 @@ def test_ctrl_c_ends_every_fit(made_up_root, tmp_path):
         parent.send_signal(signal.SIGINT)
         said = parent.communicate(timeout=60)[1]
     assert parent.returncode == 130
-    assert said.count("the same command goes on") == 1
+    assert said.count("the same command resumes") == 1
     assert "Traceback" not in said
     for system in SYSTEMS:  # free locks show that the fits have ended
         FileLock(tmp_path / "state" / f"results-donateacry-baby-{system}.lock").acquire(timeout=0)

@@ -67,7 +67,7 @@ def test_duplicate_uploads_count_once(tmp_path):
         (1430742197.0, "hungry"),
         (1430742198.0, "sleepy"),
     ]
-    with pytest.raises(DataError, match="no upload"):
+    with pytest.raises(DataError, match="no Donate-a-Cry uploads"):
         installations(tmp_path / "nowhere")
 
 

@@ -188,7 +188,7 @@ def test_only_a_changed_fold_is_pruned_again_on_its_training_part(
     assert measure(made_up_root, copy) == 0
     again = [path.stat().st_mtime_ns for path in first]
     assert [now == before for now, before in zip(again, times, strict=True)] == [True, False]
-    assert capsys.readouterr().out.count(": is there.") == 1
+    assert capsys.readouterr().out.count(": already done.") == 1
     table = pd.read_csv(copy / small_fit.RESULTS / "predictions.csv")
     heard = (importance_of.call_args.args[2], fit.call_args.args[2].clips)
     learnt = set(table.loc[table["fold"] != 1, "group"])
@@ -208,7 +208,7 @@ def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
     out, made_up_root, examples, tmp_path, capsys
 ):
     assert export(made_up_root, out, tmp_path) == 0
-    assert "8 of 16 channels stay" in capsys.readouterr().out
+    assert "8 of 16 channels are kept" in capsys.readouterr().out
     sent = checkpoint_upload(tmp_path, "someone/small").files
     assert {"model.safetensors", "config.json", "model.onnx"} <= sent.keys()
     config = read_config(tmp_path)

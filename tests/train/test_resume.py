@@ -97,9 +97,9 @@ def test_other_threads_are_reported_and_refused_if_deterministic(copied_fit, mad
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.EROFS, "may not be written"),
+        (errno.EROFS, "is not writable"),
         (errno.ENOSPC, "The disk is full"),
-        (errno.EEXIST, "a folder is needed"),
+        (errno.EEXIST, "not a folder"),
         (errno.EIO, "cannot be used"),
     ],
 )

@@ -57,11 +57,9 @@ class PrepareOptions(CorpusOptions):
     ]
     download: Annotated[
         bool,
-        option(
-            "fetch the corpus first, from its public archive; what is there stays", "--download"
-        ),
+        option("first download the corpus, if missing, from its public archive", "--download"),
     ] = False
-    preset: Annotated[str, option("whose front end will hear it", parser=one_of(PRESETS))] = "best"
+    preset: Annotated[str, option("prepare for its front end", parser=one_of(PRESETS))] = "best"
 
 
 def run_prepare(options: PrepareOptions) -> None:
@@ -100,7 +98,7 @@ def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
     """Raise PublishError if there will not be exactly one checkpoint, or the name is invalid."""
     if options.publish is None:
         if options.private:
-            raise hub.PublishError("--private goes with --publish; name a place with --publish.")
+            raise hub.PublishError("--private needs --publish; add --publish USER/NAME.")
         return
     hub.check_repo_id(options.publish)
     if not options.checkpoint or options.reports_only:
@@ -110,8 +108,8 @@ def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
         )
     if len(systems) > 1:
         raise hub.PublishError(
-            f"--publish sends one system, and these are {len(systems)}; name one, or fit without "
-            "it and give each checkpoint to 'python -m train publish'."
+            f"--publish sends one system, not {len(systems)}; name one, or fit without --publish "
+            "and give each checkpoint to 'python -m train publish'."
         )
 
 
@@ -133,7 +131,7 @@ class FingerprintOptions(CorpusOptions):
     checkpoint: Annotated[Path, typer.Argument(help="folder of the checkpoint")]
     dataset: Annotated[
         list[str],
-        option(f"what it was fitted on, one or several: {CORPORA}", parser=one_of(DATASETS)),
+        option(f"the corpora it was fitted on: {CORPORA}", parser=one_of(DATASETS)),
     ]
 
 
@@ -141,7 +139,7 @@ def run_fingerprint(options: FingerprintOptions) -> None:
     """Write fingerprints next to the weights; raise DataError without a corpus or without audio."""
     _, config = load_checkpoint(options.checkpoint)
     if isinstance(config.front_end, AcousticConfig):
-        raise DataError("A model that was fitted on features keeps no fingerprints of sounds.")
+        raise DataError("A model fitted on features cannot have fingerprints of sounds.")
     corpora = [
         find_corpus(name, options.data_root, options.cache, config.front_end).clips
         for name in options.dataset

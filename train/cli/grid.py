@@ -68,7 +68,7 @@ class GridOptions(FittingOptions):
     failed fit does not stop the others.
     """
 
-    datasets: Annotated[list[str], what(f"of {WITH_TABLES}; or prepared files", parser=EVERY)]
+    datasets: Annotated[list[str], what(f"{WITH_TABLES}; or prepared files", parser=EVERY)]
     protocols: Protocols = tuple(PROTOCOLS)
     system: Systems = tuple(ON_SPECTROGRAMS)
     folds: Annotated[int, what("of the cross-validation", min=2)] = FOLDS
@@ -169,7 +169,7 @@ def run(options: GridOptions) -> None:
     """Run or list the requested fits; raise DataError if options are invalid or a fit failed."""
     accelerator = make_device(options)
     if accelerator.num_processes > 1:
-        raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
+        raise DataError("A grid starts its own processes: use --jobs, not accelerate launch.")
     options = replace(options, seeds=tuple(dict.fromkeys(options.seeds)))
     places: dict[Place, Where] = {}
     for dataset in dict.fromkeys(options.datasets):
@@ -198,12 +198,12 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[P
     check(fitting, systems)
     data, _ = recordings(fitting, dataset, resolve(fitting, systems[0])[0], accelerator)
     if has_test_part(data.clips.items):
-        print(f"{dataset}: cross-validated over everything; 'fit' can take its own test part.")
+        print(f"{dataset}: cross-validated over all recordings; 'fit' can use its test part.")
     items = with_folds(data, "baby", options.folds)[0].clips.labelled().items
     protocols = tuple(dict.fromkeys(options.protocols))
     same = alike(items, protocols, options.folds, options.seeds)
     for protocol, first in same.items():
-        print(f"{dataset}: {protocol} splits it as {first} does; it is fitted as {first} alone.")
+        print(f"{dataset}: {protocol} has the same splits as {first}; only {first} is fitted.")
     found: dict[Place, Where] = {}
     for protocol in (name for name in protocols if name not in same):
         one = replace(fitting, protocol=protocol)
@@ -240,7 +240,7 @@ async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[G
             folder = todo[cell][-1][0]
             done = states_of(options, cell, todo[cell]) == {"done"}
             if done and not options.options_of(cell).checkpoint:
-                print(f"{number[cell]}: was there, {told(folder, cell.seed)}", flush=True)
+                print(f"{number[cell]}: already done, {told(folder, cell.seed)}", flush=True)
                 return
             print(f"{number[cell]} ...", flush=True)
             has_failed, sentence = await fit_in_process(options, cell, folder)
@@ -291,6 +291,6 @@ async def fit_in_process(options: GridOptions, cell: GridFit, folder: Path) -> t
     if status == BUSY:
         return False, "skipped, another command is fitting it"
     if status < 0:
-        return True, f"Its process was ended by signal {-status}; the memory may be too small."
+        return True, f"Killed by signal {-status}; it may have run out of memory."
     *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
     return True, sentence

@@ -63,8 +63,8 @@ def run_ablate_attention(options: AblateAttentionOptions) -> None:
 
     def refuse(cell: Cell, model: nn.Module, _: CheckpointConfig) -> str | None:
         if is_measured(cell):
-            return "is measured already."
-        return None if ablations(model) else "has no attention that could be ablated."
+            return "already measured."
+        return None if ablations(model) else "has no attention to ablate."
 
     of_each_cell(options, EFFECT, refuse, measure, describe, options.device)
 
@@ -118,7 +118,7 @@ def rebuild(
     Raise DataError if its recordings are missing or differ, or if it had a teacher."""
     record = results.read_run(cell.results_folder)
     if record is None:
-        raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
+        raise DataError(f"There is no run.json for these folds in {cell.results_folder}.")
     seeds = tuple(sorted({seed for seed, _, _ in cell.saved}))
     front_end, ran = config.front_end, record["configuration"]
     with results.trusting(cell.results_folder / RUN):
@@ -126,7 +126,7 @@ def rebuild(
         outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
         permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
     if teacher is not None:  # the split may depend on labels that the teacher gave
-        raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
+        raise DataError("This fit had a teacher; only fits without one can be rebuilt.")
     of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
     name = own_folder.NAME if of_folders else cell.dataset
     data = find_corpus(name, root, cache, front_end)
@@ -138,14 +138,14 @@ def rebuild(
     what = cell.system, data, cell.protocol, preset, folds, accelerator, settings
     experiment = Experiment(*what, outer_fold=outer_fold, permutation=permutation)
     if experiment.fingerprint != ran.get("data"):
-        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
+        raise DataError(f"The recordings of {cell.dataset} are not those of the original fit.")
     return Run(experiment, seeds, cell.out)
 
 
 def hears_no_sound(cell: Cell, model: nn.Module, config: CheckpointConfig) -> str | None:
     """Return the reason to skip a model whose input is features instead of audio."""
     on_sound = isinstance(config.front_end, FrontEndConfig)
-    return None if on_sound else "hears features; only what hears sound is measured."
+    return None if on_sound else "takes features; only audio models are measured."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +223,7 @@ def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
     there = own.cell().fold_folder(seed, fold)
     what = f"{experiment.system}, {ratio:.0%} of the channels removed, seed {seed}, fold {fold}"
     if is_made_of(there, model, shorter(experiment.preset)):
-        print(f"{what}: is there.", flush=True)
+        print(f"{what}: already done.", flush=True)
         return seed, fold, there
     print(f"{what}: fine-tuning.", flush=True)
     learnt, _ = hold_back(experiment, experiment.fold(seed, fold)[0], seed)

@@ -114,7 +114,7 @@ class CorpusOptions(Options):
 
     data_root: Annotated[
         Path | None,
-        what("folder of the datasets; CRY_DATA gives another default", envvar="CRY_DATA"),
+        what("folder of the datasets; or set CRY_DATA", envvar="CRY_DATA"),
     ] = None
     cache: Annotated[Path, what("folder of prepared corpora")] = Path("runs/cache")
 
@@ -130,16 +130,16 @@ Settings = Annotated[list[str], how(CHANGES, metavar="NAME=VALUE")]
 Seeds = Annotated[
     list[int], what("one or more; each fits every fold once", min=0, max=LARGEST, metavar="SEED")
 ]
-PROMISE = "share of cries for which an answer shall name the right label"
+PROMISE = "target share of cries whose prediction set has the true label"
 Coverage = Annotated[float, what(PROMISE, parser=share(ends=False))]
 Protocols = Annotated[list[str], what("what stays together in a fold", parser=one_of(PROTOCOLS))]
 SOME = one_of(["all", *list_models()])
-Systems = Annotated[list[str], what(f"of {SYSTEMS}; or all", parser=SOME, metavar="SYSTEM")]
-Checkpoint = Annotated[bool, where_to("fit on everything at the end and save the weights")]
-Private = Annotated[bool, on_hub("only its owner may see it", "--private")]
+Systems = Annotated[list[str], what(f"{SYSTEMS}; or all", parser=SOME, metavar="SYSTEM")]
+Checkpoint = Annotated[bool, where_to("finally fit on everything and save the weights")]
+Private = Annotated[bool, on_hub("visible only to its owner", "--private")]
 EVERY = one_of((*DATASETS, *TABLES), or_file=True)
 PRECISIONS = one_of(["auto", "float32", "bfloat16"])
-USUAL = "best; wide for corpora of one rate from 16 kHz on; features for feature-mlp"
+USUAL = "best; wide for corpora of one rate >= 16 kHz; features for feature-mlp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,20 +148,20 @@ class FittingOptions(CorpusOptions):
 
     preset: Annotated[
         str | None,
-        how(f"of {', '.join(PRESETS)}; default: {USUAL}", parser=one_of(PRESETS), metavar="PRESET"),
+        how(f"{', '.join(PRESETS)}; default: {USUAL}", parser=one_of(PRESETS), metavar="PRESET"),
     ] = None
     start_from: Annotated[
-        str | None, how("begin with its weights, without its classifier", metavar="CHECKPOINT")
+        str | None, how("start from its weights, except the classifier", metavar="CHECKPOINT")
     ] = None
     epochs: Annotated[int | None, how("of each fit", min=1, max=LARGEST)] = None
     set: Settings = ()
     precision: Annotated[str, how("of the model", parser=PRECISIONS)] = "auto"
     deterministic: Annotated[
-        bool, how("the same result twice, on CUDA or the same number of threads", "--deterministic")
+        bool, how("reproducible, on CUDA or with the same number of threads", "--deterministic")
     ] = False
     device: Device = "auto"
-    out: Annotated[Path, where_to("results, states and checkpoints go here")] = Path("runs")
-    resume: Annotated[bool, where_to("go on after the last epoch of a fit that was cut off")] = True
+    out: Annotated[Path, where_to("for results, states and checkpoints")] = Path("runs")
+    resume: Annotated[bool, where_to("resume an interrupted fit after its last epoch")] = True
     checkpoint: Checkpoint = True
     save_folds: Annotated[bool, where_to("save each fold's weights", "--save-folds")] = False
     track: Annotated[bool, where_to("curves: tensorboard --logdir OUT/curves", "--track")] = False
@@ -180,12 +180,12 @@ class FitOptions(FittingOptions):
     protocol: Annotated[str, what("kept together in a fold", parser=one_of(PROTOCOLS))] = "baby"
     folds: Annotated[
         int | None,
-        what(f"default: {FOLDS}, or the corpus's own test part alone", min=2, max=LARGEST),
+        what(f"default: {FOLDS}, or just the corpus's own test part", min=2, max=LARGEST),
     ] = None
     outer_fold: Annotated[
         int | None,
         what(
-            "nested cross-validation: look at the training part of this fold alone, from 0",
+            "nested cross-validation: use only the training part of this fold, from 0",
             min=0,
             max=LARGEST,
         ),
@@ -193,22 +193,22 @@ class FitOptions(FittingOptions):
     inner_folds: Annotated[int, what("of an --outer-fold", min=2)] = 2
     permute_labels: Annotated[
         int | None,
-        what("permute them among groups by this seed first; no checkpoint", min=0, max=LARGEST),
+        what("permute them among groups with this seed; no checkpoint", min=0, max=LARGEST),
     ] = None
     seeds: Seeds = (0,)
     coverage: Coverage = PROMISED
     teacher: Annotated[
-        str | None, from_teacher("folder or Hub repository of soft labels", metavar="CHECKPOINT")
+        str | None, from_teacher("folder or Hub repository of the teacher", metavar="CHECKPOINT")
     ] = None
     teacher_weight: Annotated[
-        float, from_teacher("its share where there is a label, too", parser=share(ends=True))
+        float, from_teacher("its weight where there is a label", parser=share(ends=True))
     ] = 0.5
     unlabelled: Annotated[
         str | None,
-        from_teacher("more to learn from its labels", parser=one_of(DATASETS, or_file=True)),
+        from_teacher("data for the teacher to label", parser=one_of(DATASETS, or_file=True)),
     ] = None
     publish: Annotated[
-        str | None, on_hub("send the checkpoint there at the end", metavar="USER/NAME")
+        str | None, on_hub("send the final checkpoint there", metavar="USER/NAME")
     ] = None
     private: Private = False
 
@@ -222,7 +222,7 @@ class FitOptions(FittingOptions):
 class SavedFoldsOptions(CorpusOptions):
     """Options that select among the folds saved by ``fit --save-folds``."""
 
-    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
+    out: Annotated[Path, option("where 'fit' saved results and folds")] = Path("runs")
     dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
     protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
     system: Annotated[

@@ -62,7 +62,7 @@ def check(options: FitOptions, systems: Sequence[str]) -> None:
     if options.unlabelled and not options.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
     if options.teacher and options.outer_fold is not None:
-        raise DataError("A teacher may know the tested part of the fold; leave --outer-fold out.")
+        raise DataError("A teacher may have seen the fold's test part; leave --outer-fold out.")
     if options.teacher and options.permute_labels is not None:
         raise DataError("A teacher knows the true labels; leave --permute-labels out.")
     for system in systems:
@@ -90,7 +90,7 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
     preset = PRESETS[options.preset] if options.preset else usual_preset(system, options.dataset)
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
-        raise DataError(f"The preset {preset.name} is not one for {system}.")
+        raise DataError(f"The preset {preset.name} is not for {system}.")
     epochs = [] if options.epochs is None else [f"epochs={options.epochs}"]
     preset, changed = apply_overrides(preset, [*epochs, *options.set])
     settings = {**usual_settings(preset, system), **changed}
@@ -111,7 +111,7 @@ def require_settings(
     """Raise DataError if a system has no such setting as one in ``changed``, or rejects a value."""
     known = settings_of(system) - {REUSED}
     if REUSED in changed:
-        raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
+        raise DataError(f"{REUSED} is set by --teacher; leave it out.")
     for name in set(changed) - known:
         names = sorted(known | names_for(preset))
         close = get_close_matches(name, names) or names
@@ -136,7 +136,7 @@ def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator
             labelled, labels = data.clips.labelled(), data.corpus.labels
             data = replace(data, clips=permute_labels(labelled, labels, options.permute_labels))
         if options.outer_fold is not None and options.outer_fold >= folds:
-            raise DataError(f"--outer-fold counts from 0; the folds are {folds}.")
+            raise DataError(f"--outer-fold must be >= 0 and < {folds}.")
         outer = None if options.outer_fold is None else OuterFold(options.outer_fold, folds)
         count = folds if outer is None else options.inner_folds
         what = system, data, options.protocol, preset, count, accelerator, settings

@@ -55,20 +55,20 @@ class ExportOptions(CorpusOptions):
     checkpoint: Annotated[str, typer.Argument(help="folder, bundled model or Hub repository")]
     out: Annotated[Path, option("folder for the files")]
     int8: Annotated[
-        bool, option("compute a classifier in int8, with ranges from --dataset", "--int8")
+        bool, option("quantise a classifier to int8, calibrated on --dataset", "--int8")
     ] = False
     prune: Annotated[
         float | None,
         option(
             "first remove this share of the channels and fine-tune on --dataset; the checkpoint "
-            "goes to --out, too",
+            "also goes to --out",
             parser=share(ends=False),
         ),
     ] = None
     dataset: Annotated[
         str | None,
         option(
-            f"what the checkpoint was fitted on (default: as its config says): {CORPORA}",
+            f"what the checkpoint was fitted on (default: from its config): {CORPORA}",
             parser=one_of(DATASETS, or_file=True),
         ),
     ] = None
@@ -91,7 +91,7 @@ def run_export(options: ExportOptions) -> None:
 def learnt_by(options: ExportOptions, config: CheckpointConfig) -> Prepared:
     """Return the corpus that a checkpoint was trained on; raise CheckpointError if unsuitable."""
     if config.detector is not None or not isinstance(config.front_end, FrontEndConfig):
-        raise CheckpointError("int8 is for classifiers of sound; leave --int8 out.")
+        raise CheckpointError("int8 is for audio classifiers; leave --int8 out.")
     name = options.dataset or config.training.get("dataset")
     if name is None:
         raise CheckpointError("The checkpoint does not say what it was fitted on; give --dataset.")
@@ -110,15 +110,15 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     if (options.out / CONFIG).exists():
         made = read_config(options.out).training.get("teacher") or {}
         if made.get("digest") != digest(model.state_dict()):
-            raise CheckpointError(f"There is a checkpoint in {options.out}; choose another --out.")
+            raise CheckpointError(f"{options.out} already has a checkpoint; choose another --out.")
     left, preset = channels_left(model, options.prune), recorded_preset(config)
     if "fold" in config.training:
-        raise DataError("This is a fold, which must not learn what it tests; use measure-pruning.")
+        raise DataError("This is one fold; do not fit it on its test part: use measure-pruning.")
     data = learnt_by(options, config)
     data = replace(data, clips=data.clips.labelled())
     if data.corpus.labels != config.labels:
         raise DataError(
-            f"The checkpoint tells apart {', '.join(config.labels)}; {data.corpus.name} has "
+            f"The checkpoint has labels {', '.join(config.labels)}; {data.corpus.name} has "
             f"{', '.join(data.corpus.labels)}. Give the --dataset that it was fitted on."
         )
     protocol = config.training.get("validation_by") or "baby"
@@ -126,11 +126,11 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     seed = int(config.training.get("seed", 0))  # reproduces its validation split
     full = Experiment(config.system, data, protocol, preset, FOLDS, accelerator)
     if full.fingerprint != config.training.get("data"):
-        print(f"These are not, to the sample, the recordings of {data.corpus.name} of that fit.")
+        print(f"The recordings of {data.corpus.name} are not exactly those of the original fit.")
     print(
-        f"{left} of {model.channels} channels stay. Fine-tuning on {data.corpus.name} takes "
-        f"{shorter(preset).epochs} epochs, {len(data.clips.items)} recordings each. What is left "
-        "has no scores and no prediction sets: measure-pruning tells what such a model loses.",
+        f"{left} of {model.channels} channels are kept. Fine-tuning on {data.corpus.name} takes "
+        f"{shorter(preset).epochs} epochs of {len(data.clips.items)} recordings. The pruned model "
+        "has no scores or prediction sets; measure-pruning shows what pruning costs.",
         flush=True,
     )
     clips, _ = hold_back(full, data.clips, seed)
@@ -161,20 +161,20 @@ class PublishOptions(Options):
     checkpoint: Annotated[Path | None, typer.Argument(help="folder of the checkpoint")] = None
     repo_id: Annotated[str, option("where to", metavar="USER/NAME")]
     private: Private = False
-    dry_run: Annotated[bool, option("show what would be sent, send nothing", "--dry-run")] = False
+    dry_run: Annotated[bool, option("only show what would be sent", "--dry-run")] = False
     space: Annotated[bool, option("publish the page instead of a checkpoint", "--space")] = False
     model: Annotated[
         str | None,
-        option("checkpoint that answers on a --space: its CRY_MODEL", metavar="USER/NAME@REVISION"),
+        option("checkpoint that a --space uses: its CRY_MODEL", metavar="USER/NAME@REVISION"),
     ] = None
 
     def upload(self) -> hub.Upload:
         """Collect the files to send; raise PublishError if the options are incompatible."""
         if not self.space:
             if self.checkpoint is None:
-                raise hub.PublishError("Name the folder of a checkpoint, or give --space.")
+                raise hub.PublishError("Give a checkpoint folder, or --space.")
             if self.model is not None:
-                raise hub.PublishError("--model is about a --space; leave it out.")
+                raise hub.PublishError("--model is for a --space; leave it out.")
             return hub.checkpoint_upload(self.checkpoint, self.repo_id, self.private)
         if self.checkpoint is not None:
             raise hub.PublishError("--space sends the page; leave out the checkpoint.")

@@ -68,12 +68,12 @@ class CalibrateOptions(Options):
     babies. 'fit' does this by itself; no model is trained again.
     """
 
-    results: Annotated[Path, typer.Argument(help="folder of the run, which gets the numbers")]
+    results: Annotated[Path, typer.Argument(help="folder of the run, updated in place")]
     checkpoint: Annotated[
-        Path | None, option("folder of its weights, to carry them and the metrics of all its seeds")
+        Path | None, option("folder of its checkpoint, updated too, with the metrics of all seeds")
     ] = None
     teacher: Annotated[
-        str | None, option("of a student's, whose answers it calibrates", metavar="CHECKPOINT")
+        str | None, option("the teacher, if the run is a student's", metavar="CHECKPOINT")
     ] = None
     coverage: Coverage = PROMISED
 
@@ -106,12 +106,12 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
     ran = record["configuration"]
     made = {**config.training, "system": config.system}
     if any(made.get(name) != ran.get(name) for name in SHARED):
-        raise DataError(f"'{folder}' was not fitted as this run was; name that of the same fit.")
+        raise DataError(f"'{folder}' is not a checkpoint of this run; name one that is.")
     measured = config.evaluation
     if measured is not None and measured.protocol != ran["protocol"]:
         raise DataError(
-            f"'{folder}' carries the numbers of protocol {measured.protocol}; calibrate it on the "
-            "results of that."
+            f"'{folder}' has the scores of protocol {measured.protocol}; calibrate it on those "
+            "results."
         )
     return config
 
@@ -186,9 +186,9 @@ class TrainDetectorOptions(CorpusOptions):
     ] = 0
     epochs: Annotated[int, option("of each fit", min=1)] = DETECTOR.epochs
     set: Settings = ()
-    leave_out: Annotated[bool, option("fit it without each kind of sound in turn, too")] = True
+    leave_out: Annotated[bool, option("also fit without each kind of sound in turn")] = True
     checkpoint: Checkpoint = True
-    out: Annotated[Path, option("results and states go here")] = Path("runs")
+    out: Annotated[Path, option("for results and states")] = Path("runs")
 
 
 def run_train_detector(options: TrainDetectorOptions) -> None:
@@ -235,13 +235,13 @@ class CheckLabelsOptions(CorpusOptions):
     results: Annotated[Path, option("its results under 'recording', for its calibration")]
     student: Annotated[Path | None, option("checkpoint of its student")] = None
     partners: Annotated[
-        Path | None, option("where 'fit --save-folds' put its partners, an ECAPA-TDNN a fold")
+        Path | None, option("its partners from 'fit --save-folds', one ECAPA-TDNN per fold")
     ] = None
     leave_out: Annotated[
-        str, option("recordings that a fold must not know", parser=one_of(LEAVE_OUT))
+        str, option("recordings that a fold must not see", parser=one_of(LEAVE_OUT))
     ] = PROBABLE
     save: Annotated[
-        Path | None, option("write the last of them there, if it is better", metavar="FOLDER")
+        Path | None, option("save the last model there, if it is better", metavar="FOLDER")
     ] = None
     folds: Annotated[int, option("of the cuts", min=2)] = 5
     seeds: Seeds = (0, 1, 2)
@@ -262,7 +262,7 @@ class CheckPersonalOptions(CorpusOptions):
     several recordings and reasons. Results go to OUT/results/personal.
     """
 
-    checkpoint: Annotated[Path, typer.Argument(help="folder of the model whose embeddings it uses")]
+    checkpoint: Annotated[Path, typer.Argument(help="folder of the model for the embeddings")]
     parents: Annotated[int, option("simulated with nothing to find", min=8)] = 400
     out: Annotated[Path, option("folder of results")] = Path("runs")
 
@@ -272,8 +272,8 @@ def run_check_personal(options: CheckPersonalOptions) -> None:
     found = run_study(options.checkpoint, options.root(), options.out, options.parents)
     for one in found["false_alarms"]:
         count, of = (one["better"][name] for name in ("count", "of"))
-        print(f"{count} of {of} parents told better in {one['nights']} nights of none.")
+        print(f"{count} of {of} parents wrongly told 'better' in {one['nights']} nights.")
     for one in found["power"]:
-        needed = one["cries_for_80_percent"] or "more than there are"
+        needed = one["cries_for_80_percent"] or "not enough"
         print(f"d = {one['effect']}, {one['labels_correct']:.0%} right: {needed} cries.")
     print(f"Donate-a-Cry: {found['donateacry']['pooled']}")

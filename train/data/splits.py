@@ -48,8 +48,8 @@ def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> No
     """Raise DataError ("``what`` has ... ``remedy``") if fewer than two labels occur."""
     labels = sorted({item.label for item in items if item.label is not None})
     if len(labels) < 2:
-        only = f"the label '{labels[0]}' alone" if labels else "no label"
-        raise DataError(f"{what} has {only}: there is nothing to tell apart. Add others{remedy}.")
+        only = f"only the label '{labels[0]}'" if labels else "no label"
+        raise DataError(f"{what} has {only}, but two are needed. Add others{remedy}.")
 
 
 def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
@@ -67,15 +67,15 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
         if official != set(range(folds)):
             theirs = ", ".join(str(fold + 1) for fold in sorted(official))
             raise DataError(
-                f"These recordings are in the folds {theirs} of the corpus's authors, but --folds "
-                f"is {folds}."
+                f"The corpus's authors put these recordings in folds {theirs}, but --folds is "
+                f"{folds}."
             )
         return np.array([item.fold for item in items])
     keys = [PROTOCOLS[protocol](item) for item in items]
     if len(set(keys)) < folds:
         raise DataError(
-            f"{folds} folds need as many groups under the protocol {protocol}, and there are "
-            f"{len(set(keys))}; take fewer --folds, or another --protocol."
+            f"{folds} folds need as many groups under protocol {protocol}, but there are "
+            f"{len(set(keys))}; use fewer --folds, or another --protocol."
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels = [item.label for item in items]
@@ -108,9 +108,9 @@ def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:
     fold_of = np.where(shared, NEITHER, [item.fold for item in items])
     if len({items[i].label for i in np.flatnonzero(fold_of == ONLY_LEARNT)}) < 2:
         raise DataError(
-            "The recordings beside the test part are too few: without those that share a group or "
-            "their sound with it, fewer than two labels are left to learn. Give a number of "
-            "--folds to cross-validate over all recordings instead."
+            "The training part is too small: without recordings that share a group or their sound "
+            "with the test part, fewer than two labels are left. Give --folds to cross-validate "
+            "over all recordings instead."
         )
     return fold_of
 

@@ -243,8 +243,7 @@ class Run:
                     held.enter_context(FileLock(path, timeout=-1 if patient else 0))
                 except Timeout:
                     raise BusyError(
-                        f"Another process writes to {in_folder}; wait for it, or choose another "
-                        "--out."
+                        f"Another process is writing to {in_folder}; wait, or choose another --out."
                     ) from None
             yield
 

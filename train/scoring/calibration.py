@@ -109,8 +109,8 @@ def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     folds = table.groupby(["recording", "seed"])["fold"]
     if (folds.nunique() > 1).any():
         raise DataError(
-            "Pieces of one recording are in several folds, so each was tested by fits that know "
-            "the others; calibrate on the results of another protocol than clip."
+            "Pieces of one recording are in several folds, so each was tested by fits that saw the "
+            "others; calibrate on results of a protocol other than clip."
         )
     fold = folds.first().rename("fold").reset_index()
     return recording_means(table, labels).merge(fold, on=["recording", "seed"])

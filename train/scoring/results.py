@@ -38,8 +38,8 @@ def trusting(path: Path) -> Iterator[None]:
         raise DataError(f"{path} {error}; restore the file, or delete {path.parent}.") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is damaged: it is not as 'python -m train' writes it ({error!r}); restore "
-            f"the file, or delete {path.parent}."
+            f"{path} is damaged: not as written by 'python -m train' ({error!r}); restore the "
+            f"file, or delete {path.parent}."
         ) from error
 
 
@@ -184,6 +184,6 @@ def find_cells(
     ]
     if not cells:
         raise DataError(
-            f"There are no weights of such folds in {out / 'folds'}; 'fit --save-folds' keeps them."
+            f"There are no such saved folds in {out / 'folds'}; 'fit --save-folds' makes them."
         )
     return cells

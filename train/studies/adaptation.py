@@ -189,7 +189,7 @@ def with_partner(
     alike = replace(theirs.front_end, centre=own.centre) == own
     if theirs.system != PARTNER or not alike or not {*theirs.labels} <= {*config.labels}:
         raise DataError(
-            f"A partner is an {PARTNER} on the student's features and labels; fit it with "
+            f"A partner must be an {PARTNER} on the student's features and labels; fit with "
             "'--preset wide --set kind=log-mel'."
         )
     known = [config.labels.index(label) for label in theirs.labels]
@@ -212,8 +212,8 @@ def saved_partners(
     for place, recordings in tested.items():
         if place not in saved or held_out.get(place) != {*recordings}:
             raise DataError(
-                f"{cell.folds_folder} does not hold the folds that are tested here; fit them with "
-                "the same --seeds and --folds, and --save-folds."
+                f"{cell.folds_folder} does not hold the folds tested here; fit them with the same "
+                "--seeds and --folds, and with --save-folds."
             )
     return saved
 

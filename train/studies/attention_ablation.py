@@ -204,8 +204,9 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     }
     if not same(tables[FITTED], read_predictions(run.results_folder, labels), labels):
         raise DataError(
-            f"Weights and predictions are not of the same run: '{folder}' answers otherwise than "
-            f"{run.results_folder} says (on another --device it may); fit again with --save-folds."
+            "Weights and predictions are not of the same run, or --device differs: "
+            f"'{folder}' gives other outputs than {run.results_folder}; fit again with "
+            "--save-folds."
         )
     if "differential" in tables:
         entropies = map_entropies(model, front_end, tested)
@@ -237,7 +238,7 @@ def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
     whole = [one for one in kept if count[one[0]] == experiment.folds]
     if not whole:
         raise DataError(
-            f"No seed kept the weights of all {experiment.folds} folds; fit with --save-folds into "
+            f"No seed has the weights of all {experiment.folds} folds; fit with --save-folds into "
             "another --out."
         )
     tables = defaultdict(list)
@@ -268,7 +269,7 @@ def describe(effect: Mapping[str, Any]) -> str:
         recall = found["metrics"]["balanced_accuracy"]
         lines.append(
             f"  {name} ablated: balanced accuracy {recall['neutral']}, as fitted "
-            f"{recall['fitted']}, difference {recall['difference']}; another answer for "
+            f"{recall['fitted']}, difference {recall['difference']}; answer changed for "
             f"{found['changed']}"
         )
     return "\n".join(lines)

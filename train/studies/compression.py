@@ -157,7 +157,7 @@ def describe_int8(effect: Int8Effect) -> str:
     """Format the effect as one line of text."""
     before, after = (size / 2**20 for size in effect.bytes)
     return (
-        f"{effect.recordings} recordings, {effect.folds} folds: another first label for "
+        f"{effect.recordings} recordings, {effect.folds} folds: top label changed for "
         f"{effect.changed}; accuracy {effect.float32['accuracy']} in float32, "
         f"{effect.int8['accuracy']} in int8, difference {effect.difference['accuracy']}; "
         f"{before:.1f} MB and {after:.1f} MB."

@@ -102,7 +102,7 @@ def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
         names = [original[item.recording] for item in own]
         known = pd.Series([number(name) if name else None for name in names], dtype=float)
         if not known.dropna().is_monotonic_increasing:
-            raise DataError(f"{table} does not keep the order of the recordings.")
+            raise DataError(f"{table} is not in the order of the recordings.")
         before, after = known.shift().ffill().fillna(0), known.shift(-1).bfill().fillna(10**6)
         for item, name, *between in zip(own, names, before, after, strict=True):
             low, high = map(int, between)
@@ -376,7 +376,7 @@ def check_student(
     if save is None:
         return
     if ahead.low <= 0:
-        raise DataError("The last model is not shown to be better, so it is not saved.")
+        raise DataError("The last model is not significantly better: not saved.")
     layer = adapt(student.classifier, labelled, others)
     model, made = adapted(student, own, layer)
     learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.groups)}

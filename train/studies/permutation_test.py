@@ -119,7 +119,7 @@ def scores(
     for fold in range(folds):
         learnt, tested = fold_of != fold, fold_of == fold
         if len(set(truth[learnt])) < 2:
-            raise DataError("What a fold learns from has one label alone; there is nothing to ask.")
+            raise DataError("A fold's training part has only one label; nothing can be tested.")
         machine = make_pipeline(
             StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=200)
         )

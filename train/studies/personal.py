@@ -224,7 +224,7 @@ def installations(root: Path) -> Mapping[str, list[tuple[float, str, Path]]]:
                 reason = FULL.get(reason.lower(), reason.lower())
                 found[app.lower()].setdefault(float(time), (float(time), reason, path))
     if not found:
-        raise DataError(f"There is no upload of Donate-a-Cry in {root}; give another --data-root.")
+        raise DataError(f"There are no Donate-a-Cry uploads in {root}; give another --data-root.")
     labelled = ((app, [one for one in own.values() if one[1]]) for app, own in found.items())
     return {app: sorted(own) for app, own in sorted(labelled)}
 
