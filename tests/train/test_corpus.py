@@ -81,7 +81,7 @@ def test_unreadable_recordings_are_left_out_and_named(root, tmp_path, capsys, mo
         assert main(command) == 0
         said = capsys.readouterr().out
         assert "Left out broken:" in said
-        assert "Left out huge: The recording holds impossible values" in said
+        assert "Left out huge: The recording has invalid values" in said
         assert "Left out odd: This recording could not be read (IndexError)" in said
         assert "5 recordings in 5 groups, 0 of them unlabelled, 3 left out." in said
         assert ["hungry", "1", "1", "5.0"] in [line.split() for line in said.splitlines()]

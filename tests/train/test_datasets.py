@@ -155,7 +155,7 @@ def test_groups_of_cuts_join_the_table_with_equal_sound(cuts, tmp_path):
         ("file,label,group\n", "no recording"),
         ("file\nhug/hug_01.flac\n", "column"),
         ("file,label,group\nhug/hug_01.flac,x,1\n", "label x"),
-        ("file,label,group\nhug/hug_09.flac,hug,1\n", "hug_09.flac, which is not there"),
+        ("file,label,group\nhug/hug_09.flac,hug,1\n", "hug_09.flac, which is missing"),
     ],
 )
 def test_an_invalid_table_of_cuts_is_refused(cuts, table, says):

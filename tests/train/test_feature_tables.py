@@ -61,11 +61,11 @@ def test_the_real_table_has_the_documented_counts(data_root):
     [
         ("durations.csv", lambda t: t.iloc[1:], "do not name the same"),
         ("durations.csv", lambda t: pd.concat([t, t.iloc[:1]]), "twice"),
-        ("durations.csv", lambda t: t.assign(duration=1.23456789), "no whole number"),
+        ("durations.csv", lambda t: t.assign(duration=1.23456789), "not a whole number"),
         ("train_features.csv", lambda t: t.drop(columns="mfcc7"), "no column mfcc7"),
         ("train_features.csv", lambda t: t.assign(rms=np.nan), "empty cell"),
-        ("train_features.csv", lambda t: t.assign(rms="loud"), "no finite number"),
-        ("train_features.csv", lambda t: t.assign(rms=np.inf), "no finite number"),
+        ("train_features.csv", lambda t: t.assign(rms="loud"), "without a finite number"),
+        ("train_features.csv", lambda t: t.assign(rms=np.inf), "without a finite number"),
     ],
 )
 def test_a_damaged_table_is_refused(root, tmp_path, file, change, words):

@@ -35,7 +35,7 @@ def test_folders_are_labels_and_the_root_has_none(tmp_path):
     assert (corpus.name, corpus.licence) == ("folder-Our-ward-2024", "unknown")
     assert all(i.group == i.recording for i in corpus.items)
     assert corpus.notes == (
-        "Passed over by their endings: 1 .txt.",
+        "Skipped by suffix: 1 .txt.",
         "Folders without a recording: notes.",
     )
     own.rename(tmp_path / "…")
@@ -53,7 +53,7 @@ def test_links_are_followed_without_cycles(tmp_path):
     assert labels(corpus) == {
         "hungry/2.wav": "hungry", "tired/1.wav": "tired", "tired/3.wav": "tired"
     }  # fmt: skip
-    assert any("tired/4.wav is a link to no file" in note for note in corpus.notes)
+    assert any("tired/4.wav is a broken link" in note for note in corpus.notes)
 
 
 @pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
@@ -87,7 +87,7 @@ def renamed(base, train, test):
         ([*SPLIT[:2], "test/1.wav"], ["a", "b", None], None, "a split"),
         (["train/a/1.wav", "train/b/1.wav"], "ab", None, "a split"),
         (["data/train/a/1.wav", "data/train/b/1.wav"], "ab", None, "a split"),
-        (["train/1.wav", "test/1.wav"], [None, None], None, "labels are the folders below"),
+        (["train/1.wav", "test/1.wav"], [None, None], None, "put label folders inside each part"),
         (["train/1.wav", "car/1.wav"], ["train", "car"], None, "train is read as a label"),
         (["data/a/1.wav", "data/b/1.wav"], "ab", None, ""),
         (["hungry/anna/1.wav", "hungry/ben/1.wav"], ["hungry", "hungry"], None, ""),
@@ -101,7 +101,7 @@ def test_split_folders_are_recognised(tmp_path, names, of_labels, of_folds, note
 
 
 def test_a_folder_beside_a_split_is_refused(tmp_path):
-    with pytest.raises(DataError, match="test and train are a split, but extra lies beside"):
+    with pytest.raises(DataError, match="test and train are a split, but extra is next to"):
         read(tmp_path, *SPLIT, "extra/a/1.wav")
 
 
@@ -211,8 +211,8 @@ def test_the_same_sound_is_one_group_unless_a_table_says_otherwise(tmp_path):
     assert regrouped() == {first: "x", second: "x", third: "y"}
 
 
-NAMELESS = "nothing names the babies"
-LONELY = ("fewer groups than the 2", NAMELESS)
+NAMELESS = "no table names the babies"
+LONELY = ("fewer than 2 groups", NAMELESS)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ LONELY = ("fewer groups than the 2", NAMELESS)
         ("abab", range(4), "", [NAMELESS]),
         ("abab", range(4), "uvwx", []),
         ("abab", (0, 1, 2, 0), ("Baby 1", "baby 1", "x", "x"),
-         ("the groups 'Baby 1', 'baby 1' differ only by case or blanks.",
+         ("the groups 'Baby 1', 'baby 1' differ only in case or blanks.",
           "one sound has two labels: a/0.wav and b/3.wav.",
           "one sound has two groups: a/0.wav and b/3.wav.")),
     ],
@@ -271,7 +271,7 @@ def test_a_fit_uses_the_given_train_test_split(ward, tmp_path, capsys):
     assert record["metrics"]["recording"]["recordings"] == record["calibration"]["recordings"] == 4
     (kept,) = tmp_path.glob("folds/**/config.json")
     assert json.loads(kept.read_text())["training"]["recordings"] == 5  # no copy of a test one
-    assert "6 recordings are learnt from, 4 are tested" in printed
+    assert "6 recordings for training, 4 for testing" in printed
     assert "1 recordings share a group or their sound with the test part" in printed
     pd.testing.assert_frame_equal(predictions, fit(ward, tmp_path)[0])  # resumes
 

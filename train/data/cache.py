@@ -198,7 +198,7 @@ def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) ->
     if name.endswith(SUFFIX):
         return load(Path(name), config)
     if name not in DATASETS:
-        raise DataError(f"There is no dataset '{name}'; there are: {', '.join(DATASETS)}.")
+        raise DataError(f"There is no dataset '{name}'; use one of {', '.join(DATASETS)}.")
     if root is not None:
         return prepare(DATASETS[name], root, cache, config)[0]
     path = cache_path(cache, name, config)
@@ -259,8 +259,8 @@ def describe(data: Prepared) -> str:
     if has_test_part(clips.items):
         fold_of = Counter(item.fold for item in clips.items)
         lines.append(
-            f"Its own split: {fold_of[ONLY_LEARNT]} recordings are learnt from, {fold_of[0]} are "
-            f"tested. 'fit --folds {FOLDS}' cross-validates over all of them instead."
+            f"Its own split: {fold_of[ONLY_LEARNT]} recordings for training, {fold_of[0]} for "
+            f"testing. 'fit --folds {FOLDS}' cross-validates over all of them instead."
         )
     return "\n".join([*lines, *data.corpus.notes])
 
@@ -277,7 +277,7 @@ def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
         names = pd.Series(sorted(set(rows[kind])), dtype=str)
         alike = names.groupby([re.sub(blanks, "", folder.plain(name)) or name for name in names])
         twins = [", ".join(map(repr, own)) for _, own in alike if len(own) > 1]
-        found += _few([f"the {kind}s {own} differ only by case or blanks." for own in twins])
+        found += _few([f"the {kind}s {own} differ only in case or blanks." for own in twins])
     for kind in ("label", "group"):
         same = table.drop_duplicates(["source", kind]).groupby("source", sort=False)["recording"]
         pairs = [" and ".join(own[:2]) for _, own in same if len(own) > 1]
@@ -288,12 +288,12 @@ def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
         groups = table.groupby("label")["group"].nunique()
         if few := [f"{label} ({count})" for label, count in groups.items() if count < folds]:
             names = ", ".join(few)
-            found.append(f"fewer groups than the {folds} folds, so some lack the label: {names}.")
+            found.append(f"fewer than {folds} groups, so some folds lack the label: {names}.")
     guessed = set(table["recording"]).issuperset(table["group"])
     if protocol == "baby" and guessed and data.corpus.name.startswith(f"{folder.NAME}-"):
         found.append(
-            "nothing names the babies, so each recording counts as one unless it sounds like "
-            f"another, and the protocol baby is that of recordings; name them in {folder.GROUPS}."
+            "no table names the babies, so each recording counts as one unless it sounds like "
+            f"another, and protocol baby equals recording; name the babies in {folder.GROUPS}."
         )
     return [f"Please check: {sentence}" for sentence in found]
 
@@ -305,13 +305,13 @@ def _test_part(items: Sequence[Item]) -> list[str]:
     known, asked = {item.label for item in learnt}, {item.label for item in tested}
     groups, found = {item.group for item in tested}, []
     if unknown := sorted(asked - known):
-        found.append(f"labels that are tested but never learnt: {', '.join(unknown)}.")
+        found.append(f"labels tested but never trained on: {', '.join(unknown)}.")
     if untested := sorted(known - asked):
-        found.append(f"labels that are never tested: {', '.join(untested)}.")
+        found.append(f"labels never tested: {', '.join(untested)}.")
     if both := sum(item.group in groups for item in learnt):
         found.append(
-            f"{both} recordings share a group or their sound with the test part; under the "
-            "protocol baby the test is of fits without them."
+            f"{both} training recordings share a group or their sound with the test part; protocol "
+            "baby leaves them out of training."
         )
     return found
 

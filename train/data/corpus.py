@@ -24,7 +24,7 @@ from cry_model.sound.frontend import Clip, Pieces
 
 ONLY_LEARNT = -1
 """The fold of a recording outside the official test part."""
-UNEXPECTED = "This recording could not be read ({}); please give another one, and report it."
+UNEXPECTED = "This recording could not be read ({}); please report it and give another file."
 PREPARES = ("sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin")
 """The fields of a front end's configuration that determine the output of ``prepare``."""
 FAMILIES = (
@@ -190,13 +190,13 @@ def load_clips(
         except ImportError as error:
             raise DataError(
                 f"Audio files cannot be read without the package '{error.name}'; install it, or "
-                "bring the file that 'python -m train prepare' writes where it is installed."
+                "run 'python -m train prepare' where it is installed and copy the file."
             ) from None
         except Exception as error:  # must not stop the other recordings
             left_out[item.recording] = UNEXPECTED.format(type(error).__name__)
     if not found:
         first, why = next(iter(left_out.items()))
-        raise DataError(f"No recording of {corpus.name} could be read. Of {first}: {why}")
+        raise DataError(f"No recording of {corpus.name} could be read. {first}: {why}")
     items, seconds, rates, waveforms = zip(*found, strict=True)
     return Clips(items, torch.tensor(corpus.indices(items)), seconds, rates, waveforms, left_out)
 

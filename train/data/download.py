@@ -33,7 +33,7 @@ def download(name: str, archive: Archive | None, root: Path) -> None:
             f"into {root} yourself."
         )
     if _is_there(root / name):
-        print(f"{root / name} is already there; nothing was downloaded.")
+        print(f"{root / name} already exists; nothing was downloaded.")
         return
     root.mkdir(parents=True, exist_ok=True)
     file = root / archive.file
@@ -83,10 +83,10 @@ def fetch(url: str, target: Path) -> None:
             part.unlink(missing_ok=True)
         if status is not None and status < 500:
             break
-    failure = "there is no connection, or it breaks" if status is None else f"answer {status}"
+    failure = "the connection failed" if status is None else f"answer {status}"
     raise DataError(
-        f"{url} could not be downloaded ({failure}); run this again later, or fetch that file by "
-        f"other means, save it as {target} and run this again."
+        f"{url} could not be downloaded ({failure}); run this again later, or download it "
+        f"yourself, save it as {target} and run this again."
     )
 
 
@@ -105,8 +105,8 @@ def take(whole: Path, folder: ArchiveFolder, target: Path, file: Path) -> int:
         difference = f"the contents of some of its {count} files differ"
     if difference:
         raise DataError(
-            f"{file} holds another {folder.name} than we know ({difference}); it is kept for "
-            "a look and nothing was taken from it: delete it to fetch it again."
+            f"{file} holds an unknown version of {folder.name} ({difference}); it is kept, and "
+            "nothing was extracted: delete it to download it again."
         )
     target.mkdir()
     for path in whole.glob(f"*/{README}"):

@@ -88,8 +88,8 @@ def _recordings(folder: Path) -> list[Path]:
 def _item(path: Path, label: str) -> Item:
     if not path.name.lower().startswith(f"{label}_"):
         raise DataError(
-            f"{path} is not named as the challenge names its recordings ({label}_<n>.wav); give "
-            "it its name back or take it away."
+            f"{path} is not named like the challenge's recordings ({label}_<n>.wav); rename or "
+            "remove it."
         )
     name = path.name.removesuffix(".wav")  # keeps ".WAV", so that names stay unique
     return Item(path, label, name, name, name)
@@ -113,9 +113,9 @@ def read_cuts(root: Path) -> Corpus:
     for name, label, group in zip(rows["file"], rows["label"], rows["group"], strict=True):
         path, source = folder / name, f"group-{group}"
         if label not in CUT_LABELS:
-            raise DataError(f"{folder / CUTS_TABLE} has the label {label}, which is unknown.")
+            raise DataError(f"{folder / CUTS_TABLE} has the unknown label {label}.")
         if not path.is_file():
-            raise DataError(f"{folder / CUTS_TABLE} names {name}, which is not there.")
+            raise DataError(f"{folder / CUTS_TABLE} lists {name}, which is missing.")
         items.append(Item(path, label, path.stem, source, source))
     if not items:
         raise DataError(f"{folder / CUTS_TABLE} names no recording.")
@@ -168,14 +168,14 @@ def _read(path: Path, columns: tuple[str, ...], what: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"group": str})
     except ValueError as error:  # also what pandas' parser and the codec raise
-        raise DataError(f"{path} is no table: {error}".splitlines()[0]) from error
+        raise DataError(f"{path} is not a table: {error}".splitlines()[0]) from error
     if missing := [name for name in columns if name not in table]:
         raise DataError(f"{path} has no column {', '.join(missing)}.")
     if table[list(columns)].isna().any(axis=None) or table[columns[0]].duplicated().any():
         raise DataError(f"{path} has an empty cell or names a recording twice.")
     numbers = table[[name for name in columns if name in (*FEATURES, "duration")]]
     if not np.isfinite(numbers.apply(pd.to_numeric, errors="coerce")).all(axis=None):
-        raise DataError(f"{path} has a cell that is no finite number.")
+        raise DataError(f"{path} has a cell without a finite number.")
     return table
 
 
@@ -184,4 +184,4 @@ def rate_of(seconds: float) -> int:
     for rate in RATES:
         if abs(seconds * rate - round(seconds * rate)) < 1e-3:
             return rate
-    raise DataError(f"A length of {seconds} s is no whole number of samples at any of {RATES} Hz.")
+    raise DataError(f"{seconds} s is not a whole number of samples at any of {RATES} Hz.")

@@ -56,7 +56,7 @@ def read(root: Path) -> Corpus:
     recordings, files, notes = find(root)
     if not recordings:
         raise DataError(
-            f"There are no recordings in {root}. Put them into one folder a label there "
+            f"There are no recordings in {root}. Put them there in one folder per label "
             f"({root.name}/hungry/1.wav); wav, mp3, m4a, mp4 and {len(SUFFIXES) - 4} other kinds "
             "are read."
         )
@@ -111,7 +111,7 @@ def find(root: Path) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
         folders.append(_name(folder, root))
         paths = (folder / name for name in files if not name.startswith("."))
         names |= {path: _name(path, root) for path in paths}
-    notes = [f"Passed over: {_name(Path(e.filename), root)} cannot be opened." for e in closed]
+    notes = [f"Skipped: {_name(Path(e.filename), root)} cannot be opened." for e in closed]
     recordings, tables, taken = {}, {}, set(names.values())
     for path, own in sorted(names.items()):
         # Keep decomposed accents if the composed name belongs to another file.
@@ -124,10 +124,10 @@ def find(root: Path) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
         elif path.is_file():
             recordings[name] = path
         else:
-            notes.append(f"Passed over: {name} is a link to no file.")
+            notes.append(f"Skipped: {name} is a broken link.")
     if others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
-        notes.append(f"Passed over by their endings: {kinds}.")
+        notes.append(f"Skipped by suffix: {kinds}.")
     full = {folder for name in recordings for folder in map(str, PurePosixPath(name).parents)}
     empty = sorted(folder for folder in folders if composed(folder) not in full)
     if empty and recordings:
@@ -184,7 +184,7 @@ def layout_of(names: Iterable[str]) -> Layout:
     others = sorted(folders - set(parts))
     if others and len(set(parts.values())) > 1:
         raise DataError(
-            f"The folders {' and '.join(sorted(parts))} are a split, but {others[0]} lies beside "
+            f"The folders {' and '.join(sorted(parts))} are a split, but {others[0]} is next to "
             "them; move it into one of them, or elsewhere."
         )
     return Layout(base, parts) if parts and not others else Layout(below, {})
@@ -248,10 +248,10 @@ def _notes(layout: Layout, labels: Sequence[str], from_tables: bool) -> Iterator
     if layout.splits:
         yield f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}."
         if not labels:
-            yield "Nothing has a label: in a split, labels are the folders below."
+            yield "No labels: in a split, put label folders inside each part."
     elif not from_tables:
         for label in filter(part_of, labels):
-            yield f"The folder {label} is read as a label: folders of other names lie beside it."
+            yield f"The folder {label} is read as a label: it is next to folders of other names."
 
 
 def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
@@ -267,14 +267,14 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
         table = _parse(data.decode("utf-16" if marked else "utf-8-sig"), {"file", *needed})
     except (OSError, ValueError, csv.Error) as error:  # of Unicode, too
         raise DataError(
-            f"{path} could not be read as a table ({error}); save it as 'CSV UTF-8', with names "
-            "that hold a comma in quotation marks."
+            f"{path} could not be read as a table ({error}); save it as 'CSV UTF-8', with "
+            "quotation marks around names with commas."
         ) from None
     if not {"file", *needed} <= {*table}:
         wanted = "file,group" if "group" in needed else "file_name and label"
         raise DataError(
-            f"{path} needs the columns {wanted} in its first line; if it is no table of "
-            "recordings, give it another name."
+            f"{path} needs the columns {wanted} in its first line; if it does not list recordings, "
+            "rename it."
         )
     return table
 

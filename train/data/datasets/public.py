@@ -117,8 +117,8 @@ def _sound(path: Path, label: str) -> Item:
     source, _, take = rest.partition("-")
     if not (fold.isdigit() and int(fold) and source.isdigit() and take):
         raise DataError(
-            f"{path} is not named as ESC-10 names its clips (fold-FreesoundID-take.ogg, for "
-            "instance 1-100032-A.ogg); give it its name back or take it away."
+            f"{path} is not named like ESC-10's clips (fold-FreesoundID-take.ogg, for instance "
+            "1-100032-A.ogg); rename or remove it."
         )
     return Item(path, label, path.stem, source, source, int(fold) - 1)
 
