@@ -221,7 +221,7 @@ def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
 @pytest.mark.parametrize(
     ("given", "system", "said"),
     [
-        ({"dataset": "cries"}, SYSTEM, "would hold out"),
+        ({"dataset": "cries"}, SYSTEM, "held-out folds"),
         ({"front_end": FrontEndConfig(floor_db=-60.0)}, SYSTEM, "same"),
         ({}, "resnet18", "same"),
         ({"channels": 32}, SYSTEM, "do not fit"),

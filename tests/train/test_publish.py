@@ -87,8 +87,8 @@ def test_a_dry_run_shows_files_and_card_without_requests(hub, publish):
     ("token", "words"),
     [
         (None, ("no access token", "hf auth login", "HF_TOKEN")),
-        ("hf_wrong", ("refused the access token", "hf auth login")),
-        (READER, ("may only read", "write access")),
+        ("hf_wrong", ("rejected your token", "hf auth login")),
+        (READER, ("read-only", "write access")),
     ],
 )
 def test_without_the_right_token_nothing_is_created(hub, publish, publish_space, token, words):
@@ -100,7 +100,7 @@ def test_without_the_right_token_nothing_is_created(hub, publish, publish_space,
 
 @pytest.mark.parametrize("repo_id", ["cry", "a/b/c", "user/../x", "user/cry.git", "us er/cry", ""])
 def test_an_invalid_repository_name_is_refused_without_requests(hub, publish, repo_id):
-    assert refused(publish(repo_id=repo_id), "no name for a repository", "user/name")
+    assert refused(publish(repo_id=repo_id), "not a repository name", "user/name")
     assert hub.requests == []
 
 
@@ -146,8 +146,8 @@ def test_transient_failures_are_retried_after_a_pause(
     hub.fail[request_line] = failure
     started, done = time.monotonic(), publish()
     assert time.monotonic() - started >= seconds
-    assert ("wants a pause" in done.err) == (seconds > 0)
-    assert f"once more in {seconds} s" in done.err
+    assert ("is busy" in done.err) == (seconds > 0)
+    assert f"retrying in {seconds} s" in done.err
     assert complete(hub, done)
     assert hub.fail == {}
 
@@ -160,7 +160,7 @@ def test_retries_are_limited_and_reported(hub, publish, quick, request_line, fai
     assert done.status == 2
     assert "4 times in a row" in sentence
     assert len(waits) == 3
-    assert all("once more in" in line for line in waits)
+    assert all("retrying in" in line for line in waits)
     assert hub.count(request_line) == 4
 
 
@@ -244,7 +244,7 @@ def test_stray_files_are_not_published_and_incomplete_copies_refused(tmp_path):
     touch(*(tmp_path / name for name in (*space_files(), *strays)))
     assert set(space_files(tmp_path)) == set(space_files())
     (tmp_path / CARD).unlink()
-    with pytest.raises(PublishError, match=r"not a whole copy.*README\.md"):
+    with pytest.raises(PublishError, match=r"not a complete copy.*README\.md"):
         space_files(tmp_path)
 
 
@@ -303,11 +303,11 @@ def test_a_fit_is_published_with_its_metrics(hub, fit, tmp_path):
 @pytest.mark.parametrize(
     ("more", "how", "said"),
     [
-        (("--private",), {}, "name a place with --publish"),
+        (("--private",), {}, "add --publish"),
         ((*TO, "--no-checkpoint"), {}, "leave out --no-checkpoint"),
         ((*TO, "--outer-fold", "0"), {}, "leave out --no-checkpoint"),
         (TO, {"system": f"{SYSTEM} resnet18"}, "sends one system"),
-        (TO, {"token": READER}, "only read"),
+        (TO, {"token": READER}, "read-only"),
         ((*TO, "--private"), {}, "settings"),  # the existing repository is public
     ],
 )

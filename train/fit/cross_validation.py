@@ -66,7 +66,7 @@ def train_model(
     preset, teacher = one.preset, one.teacher
     learnt, watched = hold_back(one, clips, seed)
     if teacher is None:
-        require_two_labels(learnt.items, "What this fit learns from")
+        require_two_labels(learnt.items, "The training data")
     if isinstance(front_end, TableFrontEnd):
         return fit_table(one.model(seed), clips, preset, seed)
     where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
@@ -142,18 +142,18 @@ def run_fit(run: Run) -> None:
         run = replace(run, experiment=experiment)
         say("Recordings without a label are left out; a --teacher could label them.")
     if not experiment.data.clips.items:
-        raise DataError("No recording has a label; name a --teacher that gives some.")
+        raise DataError("No recording has a label; give a --teacher to label them.")
     if experiment.teacher_predictions is not None and experiment.protocol == "clip":
-        raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
+        raise DataError("A teacher labels whole recordings; use --protocol baby.")
     if experiment.teacher_predictions is not None and experiment.preset.validation:
-        raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
+        raise DataError("Without labels, validation is impossible; leave validation out.")
     front_end, teacher = experiment.front_end(), experiment.teacher
     with run.lock(run.results_folder):
         known = experiment.name, experiment.unlabelled_corpus
         if teacher is not None and teacher.overlaps_training_data(*known):
             say(
-                f"Not measured: the teacher was fitted on {teacher.trained_on}, so it knows "
-                "what a fold would hold out."
+                f"Not measured: the teacher was fitted on {teacher.trained_on}, so it has seen "
+                "held-out folds."
             )
         elif experiment.units.items:
             say(summary(experiment.system, cross_validate(run, front_end)))
@@ -208,7 +208,7 @@ def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> No
         if found != {(item.unit, item.group, item.label, fold) for item, fold in tested}:
             raise DataError(
                 f"Seed {seed} in {folder / files.PREDICTIONS} has other recordings, groups, labels "
-                f"or folds than it has here; restore the file, or delete {folder}."
+                f"or folds than this run; restore the file, or delete {folder}."
             )
 
 
@@ -216,13 +216,13 @@ def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
     """Raise DataError if a run would be trained or evaluated on fewer than two labels."""
     if experiment.teacher_predictions is not None:  # evaluated against the teacher's predictions
         return
-    require_two_labels(experiment.units.items, f"What can be read of {experiment.name}")
-    require_two_labels(experiment.tested, f"What is tested of {experiment.name}")
+    require_two_labels(experiment.units.items, f"The data read from {experiment.name}")
+    require_two_labels(experiment.tested, f"The test data of {experiment.name}")
     for seed in seeds if experiment.teacher is None else ():
         for fold in range(experiment.folds):
             learnt, _ = experiment.fold(seed, fold)
-            what = f"What fold {fold} of seed {seed} learns from"
-            require_two_labels(learnt.items, what, ", or take other --folds or another --protocol")
+            what = f"In training, fold {fold} of seed {seed}"
+            require_two_labels(learnt.items, what, ", or use other --folds or another --protocol")
 
 
 def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:

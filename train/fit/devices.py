@@ -71,12 +71,12 @@ def same_threads(before: int | None, now: int | None, what: str) -> None:
     if before is None or now is None or before == now:
         return
     sentence = (
-        f"{what} was begun with torch's number of threads at {before}, and it is {now} now: the "
-        "weights are not the same to the bit as without the break."
+        f"{what} was begun with {before} torch threads and goes on with {now}: the weights will "
+        "not be bit-identical to those of an unbroken fit."
     )
     if torch.are_deterministic_algorithms_enabled():
         raise DataError(f"{sentence} Set OMP_NUM_THREADS={before}, or leave --deterministic out.")
-    tqdm.write(f"{sentence} With OMP_NUM_THREADS={before} they are.", file=sys.stderr)
+    tqdm.write(f"{sentence} OMP_NUM_THREADS={before} avoids this.", file=sys.stderr)
 
 
 def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:

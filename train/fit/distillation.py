@@ -104,13 +104,13 @@ def load_teacher(
     model, config = load_checkpoint(find_checkpoint(name))
     if labels and config.labels != labels:
         raise DataError(
-            f"The teacher tells apart {', '.join(config.labels)}; this corpus has "
+            f"The teacher has labels {', '.join(config.labels)}; this corpus has "
             f"{', '.join(labels)}."
         )
     if not can_hear(config.front_end, student):
         raise DataError(
-            "The teacher wants its audio prepared in another way than the preset's; for one that "
-            "hears acoustic features there is --preset distil."
+            "The teacher needs audio prepared differently from the preset's; for one on acoustic "
+            "features, use --preset distil."
         )
     improved = get_system(system).factory is ImprovedECAPATDNN
     reused = not labels and isinstance(model, FeatureMLP) and improved
@@ -220,7 +220,7 @@ class Start:
             model.load_state_dict({**kept, **self.weights})
         except RuntimeError as error:
             raise DataError(
-                f"The weights of {self.name} do not fit into this system; --start-from takes a "
+                f"The weights of {self.name} do not fit this system; --start-from takes a "
                 "checkpoint of the same system, front end and settings."
             ) from error
 
@@ -233,14 +233,14 @@ def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConf
     model, config = load_checkpoint(find_checkpoint(name))
     if (config.system, config.front_end) != (system, hears):
         raise DataError(
-            f"{name} is a {config.system}, or has another front end than the preset; --start-from "
-            f"takes a {system} with the same."
+            f"{name} is a {config.system} or has another front end; --start-from takes a {system} "
+            "with the preset's."
         )
     trained_on = config.training.get("dataset")
     if trained_on is not None and related(trained_on, corpus):
         raise DataError(
-            f"{name} was fitted on {trained_on}, so it knows what a fold of {corpus} would hold "
-            "out; leave --start-from out."
+            f"{name} was fitted on {trained_on}, so it has seen held-out folds of {corpus}; "
+            "leave --start-from out."
         )
     weights = {n: t for n, t in model.state_dict().items() if not n.startswith(CLASSIFIER)}
     return Start(known_as(name), weights)

@@ -59,7 +59,7 @@ def piece_probabilities(
     device = next(model.parameters()).device
     found = of_each_piece(lambda x: model(x).float().softmax(-1), front_end, clips, device)
     if not all(np.isfinite(rows).all() for rows in found):
-        raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
+        raise TrainingError("The model outputs are not finite; try a lower learning rate.")
     return found
 
 

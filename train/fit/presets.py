@@ -42,11 +42,11 @@ class Preset:
     def __post_init__(self):
         require(
             not 0 < self.validation < 0.01,
-            f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}",
+            f"validation must be 0, or a share of at least 0.01, not {self.validation}",
         )
         require(
             not self.patience or self.validation > 0,
-            "patience needs something to watch: set validation to 0.2, say",
+            "patience needs validation data: set validation to 0.2, say",
         )
 
 

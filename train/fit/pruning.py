@@ -150,8 +150,8 @@ def channels_left(model: nn.Module, ratio: float) -> int:
     """
     if not can_be_pruned(model):
         raise DataError(
-            "Only the improved ECAPA-TDNN and its ablations can be pruned, fitted to labels; leave "
-            "other systems, and students that reuse a classifier, as they are."
+            "Only the improved ECAPA-TDNN and its ablations, fitted to labels, can be pruned; "
+            "other systems, and students that reuse a classifier, cannot."
         )
     step = 2 * heads_of(model)
     left = max(4, step, step * round((1 - ratio) * model.channels / step))
@@ -235,8 +235,8 @@ def recorded_preset(config: CheckpointConfig) -> Preset:
         return read(Preset, {**recorded, "front_end": asdict(config.front_end)}, "its preset")
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"The checkpoint does not say how it was fitted, so it cannot be fitted on: {error}; "
-            "fit it again."
+            f"The checkpoint does not say how it was fitted and cannot be fine-tuned: {error}; fit "
+            "it again."
         ) from error
 
 

@@ -171,7 +171,7 @@ def fit(
         if not (math.isfinite(mean) and weights.finite()):
             raise TrainingError(
                 f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. The "
-                "state of the epoch before is kept."
+                "previous epoch's state is kept."
             )
         outcome, scores = weights.outcome.eval(), {}
         if (held := data.validation) is not None:  # from the main process, so all stop together

@@ -39,10 +39,10 @@ ROOT = Path(__file__).parents[2]
 CARD = "README.md"
 PAUSES = (1.0, 3.0, 9.0)  # s, before the second, third and fourth attempt
 LONGEST_PAUSE = 60.0  # s; if the Hub asks for a longer pause, give up and tell the user
-TAKE_ANOTHER = "take one with write access from huggingface.co/settings/tokens"
+TAKE_ANOTHER = "use one with write access from huggingface.co/settings/tokens"
 REFUSALS = {
-    401: f"The Hub refused the access token while {{}}; {LOG_IN} anew.",
-    402: "The Hub wants a paid plan for {}; see huggingface.co/pricing.",
+    401: f"The Hub rejected your token while {{}}; {LOG_IN} again.",
+    402: "A paid Hub plan is needed for {}; see huggingface.co/pricing.",
     403: f"This access token has no permission for {{}}; {TAKE_ANOTHER}, or choose another "
     "repository.",
     404: "The Hub found nothing there while {}; check the names that you gave.",
@@ -78,8 +78,8 @@ def check_repo_id(repo_id: str) -> None:
         valid = False
     if not valid:
         raise PublishError(
-            f"'{repo_id}' is no name for a repository; write user/name, with letters, digits, "
-            "'-', '_' and '.' in each part."
+            f"'{repo_id}' is not a repository name; use user/name, with letters, digits, '-', '_' "
+            "and '.' in each part."
         )
 
 
@@ -99,8 +99,8 @@ def retry(what: str, action: Callable[P, Result], *args: P.args, **kwargs: P.kwa
             pause, asked = next(pauses, None), pause_asked(error)
             if pause is None or asked > LONGEST_PAUSE or not _may_pass(error):
                 raise PublishError(_sentence(what, error)) from error
-        pause, why = max(pause, asked), "wants a pause" if asked else "cannot be reached or fails"
-        print(f"The Hub {why} while {what}; once more in {pause:.0f} s.", file=sys.stderr)
+        pause, why = max(pause, asked), "is busy" if asked else "cannot be reached or fails"
+        print(f"The Hub {why} while {what}; retrying in {pause:.0f} s.", file=sys.stderr)
         time.sleep(pause)
 
 
@@ -121,22 +121,22 @@ def _sentence(what: str, error: Exception) -> str:
     if status in REFUSALS:
         return REFUSALS[status].format(what)
     if pause > LONGEST_PAUSE:
-        return f"The Hub wants a pause while {what}; run the command again {when(pause)}."
+        return f"The Hub is busy while {what}; run the command again {when(pause)}."
     if _may_pass(error):
         problem = "could not be reached" if status is None else f"answered {status}"
         return (
             f"The Hub {problem} while {what}, {len(PAUSES) + 1} times in a row; run the command "
-            "again later, it sends only what is missing."
+            "again later: it sends only what is missing."
         )
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so nothing can be published; unset it."
     why = " ".join(f"{error}"[:500].split())
     if is_foreign(error):
         return (
-            f"What answered while {what} does not speak as the Hub does ({why}); a login page of "
-            "the network may be in the way. Run the command again later."
+            f"The response while {what} is not the Hub's ({why}); a network login page may be in "
+            "the way. Run the command again later."
         )
-    return f"The Hub did not accept it while {what}: {why}"
+    return f"The Hub returned an error while {what}: {why}"
 
 
 def log_in() -> HfApi:
@@ -146,7 +146,7 @@ def log_in() -> HfApi:
         raise PublishError(f"There is no access token for the Hub; {LOG_IN}.")
     api = HfApi(token=token)
     if retry("asking the Hub who you are", _role, api) == "read":
-        raise PublishError(f"This access token may only read; {TAKE_ANOTHER}.")
+        raise PublishError(f"This access token is read-only; {TAKE_ANOTHER}.")
     return api
 
 
@@ -162,8 +162,8 @@ def _check_private(api: HfApi, repo_id: str, kind: str) -> None:
         raise PublishError(f"The Hub does not say whether {repo_id} is private; try again later.")
     if not private:
         raise PublishError(
-            f"{repo_id} is there already and public; make it private on its settings page, or "
-            "choose another repository."
+            f"{repo_id} exists and is public; make it private on its settings page, or choose "
+            "another repository."
         )
 
 
@@ -296,7 +296,7 @@ def space_files(root: Path = ROOT) -> dict[str, Path]:
     """Return path in the Space -> local file; raise PublishError if a pattern matches no file."""
     found = {pattern: [p for p in root.glob(pattern) if p.is_file()] for pattern in SPACE}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
-        raise PublishError(f"{root} is not a whole copy of the product: no {', '.join(missing)}.")
+        raise PublishError(f"{root} is not a complete copy: no {', '.join(missing)}.")
     names = {path.relative_to(root).as_posix(): path for paths in found.values() for path in paths}
     # Skip hidden folders, in which editors keep copies of files.
     return {name: names[name] for name in sorted(names) if "/." not in f"/{name}"}
