@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cry_model.checkpoint import BUNDLED as FOLDERS
-from cry_model.checkpoint import DEFAULT, CheckpointError
+from cry_model.checkpoint import DEFAULT, DEFAULT_DETECTOR, CheckpointError
 from cry_model.classifier import CryClassifier
-from cry_model.detector import DEFAULT_DETECTOR, CryDetector
+from cry_model.detector import CryDetector
 
 CHECKPOINTS = DEFAULT.parent
 LOG = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from cry_model.classifier import LONGEST
 from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction, choose
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import AcousticConfig
 from cry_model.sound.audio import Recording
+from cry_model.sound.front_end_config import AcousticConfig
 from cry_model.sound.frontend import resample
 
 Result = TypeVar("Result")

@@ -29,11 +29,10 @@ from cry_model.detection import (
     step_frames,
     windows,
 )
-from cry_model.detection import Span as Span
-from cry_model.detection import clock as clock
 from cry_model.hub import find_checkpoint
 from cry_model.sound import arrays, audio
-from cry_model.sound.frontend import FrontEnd, FrontEndConfig, resample
+from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.frontend import FrontEnd, resample
 
 
 class CryDetector:

@@ -84,7 +84,7 @@ class FeatureAttribution:
     """Acoustic features of a recording, and their contributions to the answer; means over pieces.
 
     Attributes:
-        features: name -> value, those of :data:`~cry_model.sound.acoustic_features.FEATURES`.
+        features: name -> value, those of :data:`~cry_model.sound.front_end_config.FEATURES`.
         contributions: name -> contribution to the log-probability of the most probable label, those
             of :data:`~cry_model.networks.feature_mlp.INPUTS`.
         ood_score: out-of-distribution score of the recording; above 1 is out of distribution.

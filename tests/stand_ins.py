@@ -14,7 +14,7 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, save_checkpoint
-from cry_model.detector import DEFAULT_DETECTOR
+from cry_model.checkpoint import DEFAULT_DETECTOR
 from cry_model.records import Agreement, Calibration, DetectorRecord, Estimate, Evaluation
 from train.fit.presets import DETECTOR_FRONT_END
 

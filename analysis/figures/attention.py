@@ -20,7 +20,7 @@ from cry_model.networks.feature_mlp import INPUTS, level_free
 from cry_model.networks.layers import MultiScaleChannelAttention
 from cry_model.prediction import FeatureAttribution, Prediction
 from cry_model.records import words
-from cry_model.sound.acoustic_features import FEATURES, MFCC
+from cry_model.sound.front_end_config import FEATURES, MFCC
 
 COLUMNS = 500
 COLOUR_BAR = {

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.figures.theme import HEAT, PALETTE, class_colour, finish
 from analysis.sound import COLUMNS, Display, Envelope, Spectrogram
-from cry_model.detector import DetectionScores, clock
+from cry_model.detection import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import percent, words
 

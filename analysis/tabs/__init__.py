@@ -8,7 +8,7 @@ from analysis.figures.theme import class_colour
 from analysis.templates import ANALYSIS, environment
 from analysis.words import button, word
 from cry_model.calibration import one_of
-from cry_model.detector import clock
+from cry_model.detection import clock
 from cry_model.records import fine_percent, percent, percent_interval, words
 
 SHARED = "words/words.js", "diary.js"

@@ -13,8 +13,8 @@ from analysis.tabs.answer import PRIVACY, detector_text, record_texts
 from analysis.words import word
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.detector import CryDetector
-from cry_model.networks.registry import Complexity, get_system, measure
-from cry_model.records import dataset_title
+from cry_model.networks.registry import get_system, measure
+from cry_model.records import Complexity, dataset_title
 
 LEAD = ("recording", "privacy", "trust", "limits", "rest")
 """Keys of what all visitors should know; the rest is for researchers, and in English."""

@@ -13,7 +13,7 @@ from analysis.sound import Display
 from analysis.tabs import either, macros
 from analysis.words import ENGLISH, Words
 from cry_model.checkpoint import CheckpointConfig, to_json
-from cry_model.detector import DetectionScores, clock
+from cry_model.detection import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import (
     UNMEASURED,

@@ -23,7 +23,7 @@ from analysis.tabs.recordings import data_uri
 from analysis.uploads import is_upload, needing
 from analysis.words import Words, language
 from cry_model.classifier import parts
-from cry_model.detector import Span
+from cry_model.detection import Span
 from cry_model.explanation import (
     DIM_DB,
     SHARE,

@@ -46,8 +46,7 @@ from cry_model.detection import CRY, step_frames
 from cry_model.detector import CryDetector
 from cry_model.fingerprint import load_fingerprints
 from cry_model.networks.improved_ecapa_tdnn import MultiScaleDilatedStage
-from cry_model.sound.acoustic_features import FEATURES
-from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.front_end_config import FEATURES, FrontEndConfig
 from cry_model.sound.frontend import FrontEnd
 
 OPSET = 17

@@ -16,7 +16,7 @@ from cry_model.networks.feature_mlp import INPUTS, FeatureMLP
 from cry_model.networks.registry import make_front_end
 from cry_model.prediction import FeatureAttribution
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import FEATURES
+from cry_model.sound.front_end_config import FEATURES
 from cry_model.sound.frontend import resample
 
 

@@ -13,10 +13,10 @@ from cry_model.networks.ecapa_tdnn import ECAPATDNN
 from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.improved_ecapa_tdnn import ImprovedECAPATDNN
 from cry_model.networks.resnet import ResNet18
-from cry_model.records import Complexity as Complexity
-from cry_model.sound.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
-from cry_model.sound.front_end_config import AnyConfig
-from cry_model.sound.frontend import FrontEnd, FrontEndConfig
+from cry_model.records import Complexity
+from cry_model.sound.acoustic_features import AcousticFrontEnd
+from cry_model.sound.front_end_config import FEATURES, AcousticConfig, AnyConfig, FrontEndConfig
+from cry_model.sound.frontend import FrontEnd
 
 PAPER_CLASSES = 6
 PAPER_BANDS = 13

@@ -13,7 +13,6 @@ from torch.nn.functional import pad
 from cry_model.sound.audio import Recording, require_sound
 from cry_model.sound.front_end_config import ACOUSTIC_HOP as HOP
 from cry_model.sound.front_end_config import ACOUSTIC_RATE as RATE
-from cry_model.sound.front_end_config import FEATURES as FEATURES
 from cry_model.sound.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
 from cry_model.sound.frontend import resample, torchaudio
 
@@ -93,7 +92,7 @@ ZERO = 1e-10  # librosa's zero crossings treat samples up to this as zero
 
 
 class AcousticFeatures(nn.Module):
-    """(batch, samples) at 22,050 Hz -> (batch, 26, frames), the rows as in :data:`FEATURES`.
+    """(batch, samples) at 22,050 Hz -> (batch, 26, frames), rows in the tables' order.
 
     ``frames = 1 + samples // 512``, the first centred on the first sample. The waveform is
     zero-padded; for zero crossings, its outermost samples are repeated. Items are independent of

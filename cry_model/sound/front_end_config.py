@@ -126,7 +126,7 @@ FEATURES: tuple[str, ...] = (
 @plain
 @dataclass(frozen=True, config=STRICT)
 class AcousticConfig:
-    """Settings of this front end; see :class:`~cry_model.sound.frontend.FrontEndConfig`.
+    """Settings of this front end; see :class:`FrontEndConfig`.
 
     Every recording is resampled to ``sample_rate``, so that its original rate, which correlates
     with the label, is no cue. The features themselves are computed at 22,050 Hz.

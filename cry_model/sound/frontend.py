@@ -28,7 +28,6 @@ from cry_model.sound.front_end_config import (
     cut,
     trimmed,
 )
-from cry_model.sound.front_end_config import PAPER_FRONT_END as PAPER_FRONT_END
 
 
 class PCEN(nn.Module):

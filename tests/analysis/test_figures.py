@@ -15,8 +15,7 @@ from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import Recording
 from cry_model.networks.feature_mlp import INPUTS
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import FEATURES
-from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.front_end_config import FEATURES, FrontEndConfig
 
 
 @pytest.fixture(scope="module")

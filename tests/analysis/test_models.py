@@ -25,8 +25,7 @@ from analysis.tabs.about import about, about_detector
 from analysis.tabs.answer import calibration_text, detector_text
 from cry_model import CheckpointError, CryClassifier, CryDetector, load_checkpoint
 from cry_model.checkpoint import BUNDLED as FOLDERS
-from cry_model.checkpoint import CONFIG, WEIGHTS
-from cry_model.detector import DEFAULT_DETECTOR
+from cry_model.checkpoint import CONFIG, DEFAULT_DETECTOR, WEIGHTS
 from tests.stand_ins import DETECTOR_RECORD, write_detector
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -8,7 +8,8 @@ import torch
 
 from cry_model import AcousticConfig, AcousticFrontEnd, Recording
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import FEATURES, HOP, RATE, AcousticFeatures
+from cry_model.sound.acoustic_features import HOP, RATE, AcousticFeatures
+from cry_model.sound.front_end_config import FEATURES
 from cry_model.sound.frontend import resample
 
 AUTHENTIC = ("sleepy_0.wav", "test_0.wav", "test_1.wav", "test_2.wav", "test_3.wav")

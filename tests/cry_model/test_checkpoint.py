@@ -18,8 +18,14 @@ from safetensors.torch import load, save
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError
-from cry_model.checkpoint import CONFIG, WEIGHTS, to_json, try_out, write_atomically
-from cry_model.detector import DEFAULT_DETECTOR
+from cry_model.checkpoint import (
+    CONFIG,
+    DEFAULT_DETECTOR,
+    WEIGHTS,
+    to_json,
+    try_out,
+    write_atomically,
+)
 from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import usual_config
 from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION

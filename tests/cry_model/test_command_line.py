@@ -15,7 +15,7 @@ from cry_model import CryClassifier, CryDetector
 from cry_model import __main__ as command
 from cry_model.__main__ import main
 from cry_model.checkpoint import BUNDLED
-from cry_model.detector import clock
+from cry_model.detection import clock
 from cry_model.prediction import choose
 from cry_model.sound import audio
 from tests.conftest import ROOT

@@ -17,7 +17,7 @@ from cry_model.explanation import (
     temporal_attention,
 )
 from cry_model.networks.attention import AttentionMaps
-from cry_model.sound.frontend import FrontEndConfig
+from cry_model.sound.front_end_config import FrontEndConfig
 
 CONFIG = FrontEndConfig()
 RATE, LOW, HIGH = 16_000, 700.0, 2400.0  # Hz

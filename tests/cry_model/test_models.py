@@ -13,7 +13,7 @@ from cry_model import CryClassifier
 from cry_model.__main__ import systems
 from cry_model.networks.feature_mlp import INPUTS, level_free
 from cry_model.networks.registry import MEBI, ON_SPECTROGRAMS, get_system, measure
-from cry_model.sound.acoustic_features import FEATURES
+from cry_model.sound.front_end_config import FEATURES
 from tests.cry_model import by_hand
 from tests.cry_model.by_hand import build, shake
 from train.fit.feature_mlp import set_statistics

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cry_model.detector import DEFAULT_DETECTOR as DETECTOR
+from cry_model.checkpoint import DEFAULT_DETECTOR as DETECTOR
 from train.__main__ import COMMAND_LINE, COMMANDS, main, parse
 from train.cli.options import FitOptions
 from train.data.augmentation import Augmentation

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cry_model.sound.frontend import FrontEnd, FrontEndConfig
+from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.frontend import FrontEnd
 from tests.train.folders import RATE, cry, groups, labels, touch, write
 from train.data.cache import DATASETS, prepare
 from train.data.corpus import DataError, load_clips

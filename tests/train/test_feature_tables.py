@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import cry_model
-from cry_model.sound.acoustic_features import FEATURES
+from cry_model.sound.front_end_config import FEATURES
 from tests.train import small_fit
 from train.data.corpus import DataError
 from train.data.datasets.challenge6 import ALL, LABELS, ONE_RATE, read_features

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from cry_model.sound.frontend import FrontEnd, FrontEndConfig
+from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.frontend import FrontEnd
 from tests.cry_model.encode import encode
 from tests.train import small_fit
 from tests.train.folders import RATE, cry, folds, groups, labels, table, touch, write

@@ -32,6 +32,7 @@ from train.studies.adaptation import (
     answer,
     fit_layer,
     saved_partners,
+    student_with,
     with_partner,
     without_additions,
 )
@@ -42,7 +43,6 @@ from train.studies.label_check import (
     clean_folds,
     describe,
     read_cuts,
-    student_with,
 )
 
 MLP = {"members": 2, "hidden": 8}

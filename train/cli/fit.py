@@ -10,7 +10,7 @@ import typer
 
 from cry_model.checkpoint import load_checkpoint
 from cry_model.fingerprint import write_fingerprints
-from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.front_end_config import AcousticConfig
 from train.cli.options import CORPORA, CorpusOptions, FitOptions, one_of, option
 from train.cli.plan import check, make_device, plan, systems_of
 from train.data.cache import DATASETS, cautions, describe, find_corpus, prepare

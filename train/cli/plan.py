@@ -11,8 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from cry_model.networks.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
-from cry_model.sound.acoustic_features import AcousticConfig
-from cry_model.sound.frontend import FrontEndConfig
+from cry_model.sound.front_end_config import AcousticConfig, FrontEndConfig
 from train.data.cache import DATASETS, SUFFIX, find_corpus, with_folds, with_unlabelled
 from train.data.corpus import (
     ONLY_LEARNT,

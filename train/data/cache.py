@@ -23,9 +23,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from cry_model.checkpoint import write_atomically
-from cry_model.networks.registry import AnyConfig, make_front_end
+from cry_model.networks.registry import make_front_end
 from cry_model.sound.audio import Recording
-from cry_model.sound.frontend import FrontEndConfig
+from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 from train.data.corpus import (
     ONLY_LEARNT,
     Archive,

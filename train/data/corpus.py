@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cry_model.networks.registry import AnyConfig, AnyFrontEnd
+from cry_model.networks.registry import AnyFrontEnd
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import AcousticConfig, AcousticFrontEnd
-from cry_model.sound.frontend import Clip, Pieces
+from cry_model.sound.acoustic_features import AcousticFrontEnd
+from cry_model.sound.front_end_config import AcousticConfig, AnyConfig, Clip, Pieces
 
 ONLY_LEARNT = -1
 """The fold of a recording outside the official test part."""

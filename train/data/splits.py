@@ -26,7 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.sound.frontend import FrontEnd, FrontEndConfig
+from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item
 
 Folds = NDArray[np.int64]

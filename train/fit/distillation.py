@@ -26,10 +26,10 @@ from cry_model.hub import find_checkpoint
 from cry_model.metrics import mean
 from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.improved_ecapa_tdnn import EXTREME, ImprovedECAPATDNN
-from cry_model.networks.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
+from cry_model.networks.registry import AnyFrontEnd, get_system, make_front_end
 from cry_model.records import Agreement
 from cry_model.results import probability_columns
-from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.front_end_config import AcousticConfig, AnyConfig
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, DataError, preparation, related
 from train.fit.predict import digest

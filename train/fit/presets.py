@@ -12,9 +12,13 @@ from pydantic.dataclasses import dataclass
 
 from cry_model.declared import STRICT, plain, require
 from cry_model.networks.improved_ecapa_tdnn import ImprovedECAPATDNN
-from cry_model.networks.registry import ON_FEATURES, AnyConfig, get_system
-from cry_model.sound.acoustic_features import AcousticConfig
-from cry_model.sound.frontend import PAPER_FRONT_END, FrontEndConfig
+from cry_model.networks.registry import ON_FEATURES, get_system
+from cry_model.sound.front_end_config import (
+    PAPER_FRONT_END,
+    AcousticConfig,
+    AnyConfig,
+    FrontEndConfig,
+)
 from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
 

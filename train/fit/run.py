@@ -19,7 +19,7 @@ from torch import nn
 
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.networks.registry import build_model, get_system
-from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.front_end_config import AcousticConfig
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import (
     ONLY_LEARNT,

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cry_model.checkpoint import save_checkpoint
-from cry_model.detector import WIDTH, CryDetector
+from cry_model.detection import WIDTH
+from cry_model.detector import CryDetector
 from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import write_predictions, write_run
 from cry_model.sound.audio import Recording

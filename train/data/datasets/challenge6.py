@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cry_model.sound.acoustic_features import FEATURES
+from cry_model.sound.front_end_config import FEATURES
 from train.data.corpus import Clips, Corpus, DataError, Item, Prepared
 from train.data.splits import equal_lengths, join, near_duplicates
 
