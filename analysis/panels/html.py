@@ -161,8 +161,3 @@ CARDS = TEMPLATES.get_template("panels/panel.html.j2").module
 def view_html(view: View) -> str:
     """Return the HTML of the bar of choices and the cards."""
     return str(CARDS.view(view))  # type: ignore[attr-defined]
-
-
-def table_html(exhibit: Exhibit) -> str:
-    """Return the table of an exhibit, which scrolls in its own box below a fixed header."""
-    return str(CARDS.table(exhibit))  # type: ignore[attr-defined]

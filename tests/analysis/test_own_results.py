@@ -10,7 +10,7 @@ import pytest
 
 from analysis.panels import PANELS
 from analysis.panels.base import CellKey
-from analysis.panels.html import table_html
+from analysis.panels.html import CARDS
 from analysis.stats.own_results import place, read_own_results
 from analysis.stats.runs import NO_RUNS, OWN, RESULTS, ResultsError, find_runs
 from cry_model.metrics import METRICS
@@ -78,7 +78,7 @@ def test_every_panel_draws_it_and_escapes_markup(form, tmp_path):
         for exhibit in panel.exhibits(found, CellKey(*cell), panel.settle(found, cell, first)):
             assert exhibit.note
             figure = exhibit.figure.to_json() if exhibit.figure is not None else ""
-            html = table_html(exhibit) if exhibit.table is not None else ""
+            html = CARDS.table(exhibit) if exhibit.table is not None else ""
             assert "<img" not in "".join((figure, html, exhibit.note, exhibit.title, exhibit.name))
     needed = {"systems", "confusion", "per-class", "errors"}
     needed |= {"ablation", "compare"} if joined else set()

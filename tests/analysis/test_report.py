@@ -15,7 +15,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.panels import PANELS
 from analysis.panels.base import Exhibit
-from analysis.panels.html import MOST_ROWS, table_html
+from analysis.panels.html import CARDS, MOST_ROWS
 from analysis.report import digest, write_report
 from analysis.stats.paper import FULL
 from analysis.stats.runs import find_runs
@@ -133,7 +133,7 @@ def test_text_is_titled_and_escaped(text):
 def test_table_is_truncated_aligned_and_escaped_with_full_digits():
     rows = [("<b>", 0.25, 11_173_962, 0.00004), (None, np.nan, 5, 2.5), ("x", 1.0, 6, 1.0)]
     table = pd.DataFrame(rows * MOST_ROWS)
-    html = table_html(Exhibit("a", "A & b", table, table=table)).replace("\n", "")
+    html = CARDS.table(Exhibit("a", "A & b", table, table=table)).replace("\n", "")
     cut = (
         f"A &amp; b</span> (the first {MOST_ROWS} of {3 * MOST_ROWS} rows; the data below has all)"
     )
