@@ -40,7 +40,7 @@ from cry_model.detector import CryDetector
 from cry_model.networks.registry import list_models, make_front_end, usual_config
 from cry_model.prediction import Prediction
 from cry_model.sound import audio
-from cry_model.sound.front_end_config import AnyConfig
+from cry_model.sound.front_end_config import AnyConfig, cut
 
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 SECONDS, RATE = 5.0, 44_100
@@ -106,7 +106,7 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
         front_end, recording = classifier.front_end, audio.load(clip)
 
         def features() -> torch.Tensor:
-            return front_end(front_end.cut(front_end.prepare(recording)).waveforms)
+            return front_end(cut(front_end.prepare(recording), front_end.config).waveforms)
 
         computed, prediction = features(), classifier.predict(clip)
         times = {

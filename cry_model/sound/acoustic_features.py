@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from cry_model.sound.audio import Recording, require_sound
 from cry_model.sound.front_end_config import ACOUSTIC_HOP as HOP
 from cry_model.sound.front_end_config import ACOUSTIC_RATE as RATE
-from cry_model.sound.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
+from cry_model.sound.front_end_config import MELS, MFCC, AcousticConfig, Clip
 from cry_model.sound.frontend import resample, torchaudio
 
 CLASSES = 12  # pitch classes, the semitones of an octave
@@ -179,10 +179,6 @@ class AcousticFrontEnd(nn.Module):
         wave = resample(wave, recording.sample_rate, self.config.sample_rate, 256, 0.985)
         require_sound(wave)
         return Clip(wave, 0.0)
-
-    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """Cut a clip; see :func:`cry_model.sound.front_end_config.cut`."""
-        return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.features(resample(waveforms, self.config.sample_rate, RATE))

@@ -19,15 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.sound.audio import Recording, require_sound
-from cry_model.sound.front_end_config import (
-    FILTERS,
-    LOUD_DB,
-    Clip,
-    FrontEndConfig,
-    Pieces,
-    cut,
-    trimmed,
-)
+from cry_model.sound.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, trimmed
 
 
 class PCEN(nn.Module):
@@ -185,10 +177,6 @@ class FrontEnd(nn.Module):
         wave = wave / power[power > peak * 10 ** (-LOUD_DB / 10)].mean().sqrt()
         loud = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
-
-    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """Cut a clip; see :func:`cry_model.sound.front_end_config.cut`."""
-        return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.look(self.mel_power(waveforms))

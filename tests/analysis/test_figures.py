@@ -15,7 +15,7 @@ from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import Recording
 from cry_model.networks.feature_mlp import INPUTS
 from cry_model.sound import audio
-from cry_model.sound.front_end_config import FEATURES, FrontEndConfig
+from cry_model.sound.front_end_config import FEATURES, FrontEndConfig, cut
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_contributions_sum_to_the_gain_over_average_features(six, by_features, r
     (bars,) = figure.data
     clip = model.front_end.prepare(audio.load(rhythmic))
     with torch.inference_mode():
-        inputs = model.model.inputs(model.front_end(model.front_end.cut(clip).waveforms))
+        inputs = model.model.inputs(model.front_end(cut(clip, model.front_end.config).waveforms))
         here, average = model.model.log_probabilities(torch.cat([inputs, 0 * inputs]))
     label = model.labels.index(by_features.label)
     gain = float(here[label] - average[label])

@@ -24,6 +24,7 @@ from cry_model import (
 from cry_model.classifier import LONGEST, parts, pieces_of, widened
 from cry_model.networks.registry import usual_config
 from cry_model.sound import audio
+from cry_model.sound.front_end_config import cut
 
 LABELS = ("a", "b", "c")
 
@@ -50,7 +51,7 @@ def test_pieces_are_predicted_independently_and_averaged(fresh):
     wave = torch.from_numpy(sweep(23)).float()
     clip = fresh.front_end.prepare(Recording(wave, 16000))
     with torch.inference_mode():
-        pieces = fresh.front_end.cut(clip).waveforms
+        pieces = cut(clip, fresh.front_end.config).waveforms
         alone = [fresh.model(fresh.front_end(p[None])).softmax(-1)[0] for p in pieces]
     found = fresh.predict(wave, 16000)
     assert len(alone) >= 3
@@ -166,7 +167,8 @@ def test_pieces_come_from_the_widened_span():
     sound = noise(20)
     ((_, found),) = pieces_of(FRONT_END, sound, (Span(8, 12),))
     alone = Recording(sound.waveform[round(7.5 * RATE) : round(12.5 * RATE)], RATE)
-    torch.testing.assert_close(found.waveforms, FRONT_END.cut(FRONT_END.prepare(alone)).waveforms)
+    expected = cut(FRONT_END.prepare(alone), FRONT_END.config)
+    torch.testing.assert_close(found.waveforms, expected.waveforms)
     ((_, long),) = pieces_of(FRONT_END, noise(120), (Span(0, 120),))
     assert len(long.starts) == 24  # in recordings of minutes the pieces do not overlap
 

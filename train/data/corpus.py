@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cry_model.networks.registry import AnyFrontEnd
 from cry_model.sound import audio
 from cry_model.sound.acoustic_features import AcousticFrontEnd
-from cry_model.sound.front_end_config import AcousticConfig, AnyConfig, Clip, Pieces
+from cry_model.sound.front_end_config import AcousticConfig, AnyConfig, Clip, cut
 
 ONLY_LEARNT = -1
 """The fold of a recording outside the official test part."""
@@ -107,10 +107,6 @@ class TableFrontEnd(nn.Module):
         super().__init__()
         self.config = config
 
-    def cut(self, clip: Clip) -> Pieces:
-        """Return the row (26,) as one piece (1, 26)."""
-        return Pieces(clip.waveform.unsqueeze(0), (0.0,), 0.0)
-
     def forward(self, rows: Tensor) -> Tensor:
         """Turn mean features (batch, 26) into features of a single frame, (batch, 26, 1)."""
         return rows.unsqueeze(-1)
@@ -137,8 +133,11 @@ class Clips:
     def labelled(self, are: bool = True) -> Clips:
         return self.subset([i for i, item in enumerate(self.items) if (item.label is None) != are])
 
-    def pieces(self, front_end: AnyFrontEnd | TableFrontEnd, index: int) -> Pieces:
-        return front_end.cut(Clip(self.waveforms[index], 0.0))
+    def pieces(self, front_end: AnyFrontEnd | TableFrontEnd, index: int) -> Tensor:
+        """Cut a clip, (pieces, samples); a row of features is one piece."""
+        wave = self.waveforms[index]
+        is_row = isinstance(front_end, TableFrontEnd)
+        return wave[None] if is_row else cut(Clip(wave, 0.0), front_end.config).waveforms
 
     def fingerprint(self) -> str:
         """Return a 16-character hash of names, labels, sources, groups, folds and samples."""
@@ -205,7 +204,7 @@ def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
     """Convert clips of an acoustic front end to rows of features: means over pieces and frames."""
     front_end, clips = AcousticFrontEnd(config), data.clips
     with torch.inference_mode():
-        pieces = (clips.pieces(front_end, i).waveforms for i in range(len(clips.items)))
+        pieces = (clips.pieces(front_end, i) for i in range(len(clips.items)))
         rows = [front_end(waves).mean((0, 2)) for waves in pieces]
     return replace(data, clips=replace(clips, waveforms=tuple(row.clone() for row in rows)))
 

@@ -134,7 +134,7 @@ def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
     """Return the teacher's uncalibrated probabilities, (classes,) per clip: means over pieces."""
     device, found = next(teacher.model.parameters()).device, {}
     for i, item in enumerate(clips.items):
-        waves = clips.pieces(teacher.front_end, i).waveforms.to(device)
+        waves = clips.pieces(teacher.front_end, i).to(device)
         with torch.no_grad():
             rows = teacher.model(teacher.front_end(waves)).float().softmax(-1)
         found[item.recording] = rows.mean(0).cpu().double().numpy()
@@ -188,7 +188,7 @@ def solve_output_layer(
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
     targets = []
     for i in range(len(clips.items)):
-        waves = clips.pieces(front_end, i).waveforms.to(device)
+        waves = clips.pieces(front_end, i).to(device)
         targets.append(teacher.teach(waves, torch.zeros(len(waves), 1, device=device)).cpu())
         model(front_end(waves))
     hook.remove()

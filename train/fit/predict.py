@@ -39,7 +39,7 @@ def of_each_piece(
     """
     by_length = defaultdict(list)
     for i in range(len(clips.items)):
-        for number, wave in enumerate(clips.pieces(front_end, i).waveforms):
+        for number, wave in enumerate(clips.pieces(front_end, i)):
             by_length[len(wave)].append((i, number, wave))
     found: list[dict[int, NDArray[np.float64]]] = [{} for _ in clips.items]
     for pieces in by_length.values():

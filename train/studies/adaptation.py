@@ -65,7 +65,7 @@ def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequenc
     )
     counts, targets = [], torch.zeros(len(clips.items), len(labels))
     for i, item in enumerate(clips.items):
-        waves = clips.pieces(front_end, i).waveforms
+        waves = clips.pieces(front_end, i)
         student(front_end(waves))
         counts.append(len(waves))
         if item.label is not None:

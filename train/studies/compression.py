@@ -23,12 +23,10 @@ from cry_model.backends.onnx_backend import LOGITS, SAMPLES, open_file
 from cry_model.backends.onnx_export import quantise, write_graph
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint
 from cry_model.metrics import Array, Labels, bootstrap, bootstrap_difference, mean
-from cry_model.networks.registry import make_front_end
 from cry_model.networks.registry import measure as complexity_of
 from cry_model.records import Estimate, PrunedVariant, PruningEffect
 from cry_model.results import label_numbers, probabilities_of, recording_means
-from cry_model.sound.front_end_config import Clip, Pieces
-from cry_model.sound.frontend import FrontEnd
+from cry_model.sound.front_end_config import AnyConfig
 from train.data.corpus import Clips
 from train.fit.predict import predict
 from train.fit.run import Run
@@ -64,15 +62,11 @@ class Int8Effect:
 
 
 class Raw(nn.Module):
-    """A front end that only cuts clips; the graph computes the features."""
+    """A front end that only tells how to cut clips; the graph computes the features."""
 
-    def __init__(self, front_end: FrontEnd):
+    def __init__(self, config: AnyConfig):
         super().__init__()
-        self.front_end = front_end
-
-    def cut(self, clip: Clip) -> Pieces:
-        """See :func:`cry_model.sound.front_end_config.cut`."""
-        return self.front_end.cut(clip)
+        self.config = config
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return waveforms
@@ -93,9 +87,9 @@ class Graph(nn.Module):
 
 def some_pieces(clips: Clips, config: CheckpointConfig) -> list[NDArray[np.float32]]:
     """Return the first piece (1, samples) of recordings spaced evenly over the corpus."""
-    front_end, count = make_front_end(config.front_end), len(clips.items)
+    front_end, count = Raw(config.front_end), len(clips.items)
     chosen = np.linspace(0, count - 1, min(count, CALIBRATED_ON)).round().astype(int)
-    return [clips.pieces(front_end, int(i)).waveforms[:1].numpy() for i in chosen]
+    return [clips.pieces(front_end, int(i))[:1].numpy() for i in chosen]
 
 
 def answers(run: Run, kept: Kept) -> Iterator[tuple[pd.DataFrame, int]]:
@@ -108,7 +102,7 @@ def answers(run: Run, kept: Kept) -> Iterator[tuple[pd.DataFrame, int]]:
         for precision in PRECISIONS:
             if precision == "int8":
                 quantise(path, some_pieces(learnt, config))
-            raw = Raw(make_front_end(config.front_end))
+            raw = Raw(config.front_end)
             table = predict(Graph(path), raw, tested, config.labels)
             yield table.assign(seed=seed, fold=fold), path.stat().st_size
 
