@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cry_model.calibration import one_of
 from cry_model.checkpoint import (
     ASSETS,
     BUNDLED,
@@ -38,7 +37,7 @@ from cry_model.many.answering import (
 from cry_model.many.files import Export
 from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
 from cry_model.prediction import CANT_TELL, Prediction
-from cry_model.records import percent, percent_interval, tested, words
+from cry_model.records import either, percent, percent_interval, tested, words
 from cry_model.sound.audio import SUFFIXES
 
 REMEMBERED = "The model was fitted on this recording, so this is memory, not skill."
@@ -161,8 +160,8 @@ def _detected(prediction: Prediction) -> Iterator[str]:
         )
         return
     for cry in prediction.segments:
-        named = [words(label) for label in prediction.named_in(cry)]
-        like = one_of(named) if named else "can't tell"
+        named = prediction.named_in(cry)
+        like = either(named) if named else "can't tell"
         when = f"{clock(cry.start):>7} - {clock(cry.end):>7}"
         yield f"  {when}  a cry ({percent(cry.detector)}): {like}"
     yield ""
@@ -175,7 +174,7 @@ def _heading(prediction: Prediction) -> str:
         return f"Can't tell: {CANT_TELL[answer.reason]}."
     like = "like" if prediction.prediction_set else "most like"
     sounds = "If it is a cry, it sounds" if answer.kind == "maybe_cry" else "Sounds"
-    return f"{sounds} {like} {one_of([words(label) for label in answer.labels])}."
+    return f"{sounds} {like} {either(answer.labels)}."
 
 
 def _measured(prediction: Prediction) -> Iterator[str]:

@@ -27,12 +27,6 @@ def included(probabilities: Array, threshold: float) -> NDArray[np.bool_]:
     return 1 - probabilities <= threshold
 
 
-def one_of(names: Sequence[str]) -> str:
-    """Join names with "or": ("hungry", "tired", "burping") -> "hungry, tired or burping"."""
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
-
-
 RANGE = (0.05, 20.0)  # of a temperature
 
 

@@ -5,7 +5,7 @@ Kept apart from :mod:`cry_model.metrics`: reading a checkpoint computes no metri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -149,6 +149,12 @@ def dataset_title(name: str) -> str:
 def words(label: str) -> str:
     """Return a label or a metric's name with spaces: ``belly_pain`` -> ``belly pain``."""
     return label.replace("_", " ")
+
+
+def either(labels: Sequence[str]) -> str:
+    """Join labels with "or": ("hungry", "tired", "belly_pain") -> "hungry, tired or belly pain"."""
+    *others, last = map(words, labels)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def percent(share: float) -> str:

@@ -1,25 +1,17 @@
 """Build the tabs of the page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from analysis.downloads import data_link
 from analysis.figures.theme import class_colour
 from analysis.templates import ANALYSIS, environment
 from analysis.words import button, word
-from cry_model.calibration import one_of
 from cry_model.detection import clock
-from cry_model.records import fine_percent, percent, percent_interval, words
+from cry_model.records import either, fine_percent, percent, percent_interval, words
 
 SHARED = "words/words.js", "diary.js"
 """Scripts that come before those of a tab."""
-
-
-def either(labels: Sequence[str]) -> str:
-    """Join labels in a sentence: "hungry or belly pain"."""
-    return one_of([words(label) for label in labels])
-
-
 TEMPLATES = environment()
 KNOWN = (
     *(button, class_colour, clock, data_link, either),

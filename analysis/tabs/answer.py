@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from analysis.downloads import csv_text
 from analysis.sound import Display
-from analysis.tabs import either, macros
+from analysis.tabs import macros
 from analysis.words import ENGLISH, Words
 from cry_model.checkpoint import CheckpointConfig, to_json
 from cry_model.detection import DetectionScores, clock
@@ -21,6 +21,7 @@ from cry_model.records import (
     Calibration,
     DetectorRecord,
     Evaluation,
+    either,
     fine_percent,
     percent,
     percent_interval,

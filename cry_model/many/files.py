@@ -6,10 +6,9 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cry_model.calibration import one_of
 from cry_model.many.table import COLUMNS, ERROR, Row, TableError, answer_row
 from cry_model.prediction import Prediction
-from cry_model.records import words
+from cry_model.records import either
 
 TABLE = "answers.csv"
 PROBABILITIES = "probabilities"
@@ -99,4 +98,4 @@ def _spans(prediction: Prediction) -> Iterator[tuple[float, float, str, float]]:
 
 
 def _label(named: Sequence[str]) -> str:
-    return f"cry: {one_of([words(label) for label in named])}" if named else "cry"
+    return f"cry: {either(named)}" if named else "cry"
