@@ -266,10 +266,10 @@ def bootstrap(
 
 
 def bootstrap_difference(
-    metric: str, labels: Labels, one: Array, other: Array, groups: Sequence[str]
+    metric: str, labels: Labels, one: Array, other: Array, groups: Names, repetitions: int = 1000
 ) -> Estimate:
     """Compute the metric of ``one`` minus that of ``other``, paired by drawing the same groups."""
-    member, drawn = resampled(groups)
+    member, drawn = resampled(groups, repetitions)
     first, second = (weighted(metric, labels, p, member, drawn.shape[1]) for p in (one, other))
     alike = np.ones(len(labels))
     values = (METRICS[metric](labels, p, alike) for p in (one, other))

@@ -23,10 +23,9 @@ from cry_model.metrics import (
     Array,
     Labels,
     Values,
+    bootstrap_difference,
     by_group,
-    interval,
     resampled,
-    weighted,
 )
 from cry_model.records import Estimate
 from cry_model.results import label_numbers, probabilities_of, recording_means
@@ -82,12 +81,12 @@ class PairedRuns:
         return label_numbers(self.table, self.labels)
 
     @cached_property
-    def resamples(self) -> tuple[NDArray[np.int64], Array, Array]:
-        """Return the index of each row's group, (n,); group counts per resample, and swaps per
-        permutation, 0 or 1, (draws, groups) each."""
-        member, drawn = resampled(self.table["group"], self.draws, SEED)
+    def swaps(self) -> tuple[NDArray[np.int64], Array]:
+        """Return the index of each row's group, (n,), and the swaps of each permutation, 0 or 1,
+        (draws, groups)."""
+        member, drawn = resampled(self.table["group"], self.draws)
         coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
-        return member, drawn, coins
+        return member, coins
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -115,16 +114,12 @@ class PairedRuns:
 
     def difference(self, metric: str) -> Estimate:
         """Return first minus second over all seeds, with its 95% interval over groups."""
-        member, drawn, _ = self.resamples
-        first, second = (
-            weighted(metric, self.truth, p, member, drawn.shape[1])(drawn)
-            for p in (self.first, self.second)
-        )
-        return interval(float(np.subtract(*self.values(metric))), first - second)
+        groups = self.table["group"]
+        return bootstrap_difference(metric, self.truth, self.first, self.second, groups, self.draws)
 
     def compare(self, metric: str) -> Comparison:
         """Compare by one metric; the observed difference counts as one of the permutations."""
-        member, _, coins = self.resamples
+        member, coins = self.swaps
         difference = self.difference(metric)
         swapped = exchanged(metric, self.truth, self.first, self.second, member, coins.shape[1])(
             coins

@@ -55,7 +55,7 @@ def test_differences_and_p_values_match_a_plain_loop(runs, metric, digits):
     by_seed = {seed: difference((means["seed"] == seed).to_numpy()) for seed in (0, 1)}
     assert found.by_seed == pytest.approx(by_seed)
     _, group = np.unique(groups, return_inverse=True)
-    member, _, coins = both.resamples
+    member, coins = both.swaps
     assert 0.4 < coins.mean() < 0.6
     swaps = coins[:, group, None] == 1
     moved = [difference(every, np.where(own, q, p), np.where(own, p, q)) for own in swaps]
