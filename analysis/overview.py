@@ -11,7 +11,7 @@ from pathlib import Path
 from analysis.panels.ablation import ABLATION
 from analysis.panels.base import COMPARED, CellKey, short_title, system_title
 from analysis.panels.confusion import count_confusions, row_shares
-from analysis.stats.claims import MAIN, PAPER_SYSTEMS, SYNTHETIC, Cell, Verdict
+from analysis.stats.claims import MAIN, PAPER_SYSTEMS, SYNTHETIC, JudgedCell, Verdict
 from analysis.stats.paper import FULL, WITHOUT, read_paper
 from analysis.stats.runs import PAPER_RECIPE, SPLITS, FoundRuns, MeasuredRun, find_runs
 from analysis.stats.side_results import permuted_label_runs
@@ -43,7 +43,7 @@ Groups = Mapping[str, Sequence[Bar]]
 """Heading within a card -> its bars."""
 
 
-def write_verdicts(cells: Sequence[Cell], results: Path) -> None:
+def write_verdicts(cells: Sequence[JudgedCell], results: Path) -> None:
     """Write the claims by verdict, judged by balanced accuracy on real recordings."""
     verdicts: dict[str, list[str]] = {verdict.value: [] for verdict in Verdict}
     for cell in cells:

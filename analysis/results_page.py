@@ -21,7 +21,7 @@ from analysis.results_studies import (
     pruning_rows,
     seeds_text,
 )
-from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
+from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Finding, JudgedCell, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
 from analysis.stats.paper import CLAIMS, FULL, LIKE_ACCURACY, MODULES, read_paper
 from analysis.stats.runs import (
@@ -49,7 +49,7 @@ def write_results(results: Path, out: Path) -> None:
     """Write all tables of the results folder to ``out``, and the verdicts beside the runs; raise
     ResultsError if results are missing or malformed, or include no model of the paper."""
     found = _all_runs(results)
-    cells = cells_of(found.runs)
+    cells = cells_of(found)
     text = page(found, cells, results)
     write_verdicts(cells, results)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -75,12 +75,12 @@ def _all_runs(results: Path) -> FoundRuns:
     return found
 
 
-def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
+def page(found: FoundRuns, cells: Sequence[JudgedCell], results: Path) -> str:
     """Return the page: the template filled with the tables of this module; raise ResultsError if
     results are malformed or include no model of the paper."""
     scores = scores_by_split(found.runs)
     attention, maps = attention_rows(cells)
-    recipe = cells_of(find_runs(results / PAPER_RECIPE).runs)
+    recipe = cells_of(find_runs(results / PAPER_RECIPE))
     texts = environment({"table": markdown}, autoescape=False, lstrip_blocks=False)
     template = texts.get_template("results.md.j2")
     unfinished = ["/".join(folder.parts[-3:]) for folder in found.unfinished]
@@ -155,7 +155,7 @@ def claim_rows() -> list[Row]:
     ]
 
 
-def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+def count_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield the number of claims per verdict; the synthetic corpus is counted separately."""
     for metric in LIKE_ACCURACY:
         for name, synthetic in (("recordings", False), ("synthetic cries", True)):
@@ -166,7 +166,7 @@ def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
                 yield {"verdicts": f"{METRIC_TITLES[metric]}, {name}", **counts}
 
 
-def verdict_rows(cells: Sequence[Cell], metric: str) -> list[Row]:
+def verdict_rows(cells: Sequence[JudgedCell], metric: str) -> list[Row]:
     """Return the verdicts by one metric: a row per claim, a column per split."""
     return [
         {
@@ -177,7 +177,7 @@ def verdict_rows(cells: Sequence[Cell], metric: str) -> list[Row]:
     ]
 
 
-def _verdict(cell: Cell, finding: Finding, metric: str) -> str:
+def _verdict(cell: JudgedCell, finding: Finding, metric: str) -> str:
     if finding.verdict is Verdict.ABSENT:
         return finding.reason or finding.verdict.value
     of = [cell.runs[system].evaluation for system in finding.claim.systems]
@@ -191,7 +191,7 @@ def _verdict(cell: Cell, finding: Finding, metric: str) -> str:
     return f"**{finding.verdict.value}**{mark} {parts}, p = {finding.corrected:.3f}"
 
 
-def ablation_rows(cells: Sequence[Cell]) -> list[Row]:
+def ablation_rows(cells: Sequence[JudgedCell]) -> list[Row]:
     """Return the improved model's loss without each module; no rows if no ablation was run."""
     lost = {
         (cell.title, part.other): signed(part.difference)
@@ -212,7 +212,7 @@ def ablation_rows(cells: Sequence[Cell]) -> list[Row]:
     ]
 
 
-def measured_rows(cell: Cell) -> list[Row]:
+def measured_rows(cell: JudgedCell) -> list[Row]:
     """Return the scores of each model on one split, and of a constant answer."""
     e = cell.evaluation
     rows = [
@@ -231,7 +231,7 @@ def measured_rows(cell: Cell) -> list[Row]:
     return [*rows, {"per recording": always, "seeds": "", **scores, "parameters": ""}]
 
 
-def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
+def held_out_rows(cells: Sequence[JudgedCell]) -> list[Row]:
     """Return accuracies on the fold that no choice was based on, averaged over seeds."""
     dataset, fold = HELD_OUT
     rows = []
@@ -244,7 +244,7 @@ def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
     return rows
 
 
-def fitting_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+def fitting_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield training settings: one row for all models of a split that were trained alike."""
     for cell in cells:
         alike: defaultdict[str, list[MeasuredRun]] = defaultdict(list)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from analysis.figures.theme import signed
-from analysis.stats.claims import MAIN, Cell
+from analysis.stats.claims import MAIN, JudgedCell
 from analysis.stats.comparison import ComparisonError, pair, scores_by
 from analysis.stats.paper import FULL
 from analysis.stats.runs import METRIC_TITLES, MeasuredRun
@@ -41,7 +41,7 @@ MAPS = {
 }
 
 
-def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
+def hybrid_rows(cells: Sequence[JudgedCell]) -> list[Row]:
     """Return what attention over bands and time adds to the improved model, on shared seeds."""
     rows = []
     for cell in (own for own in cells if {FULL, HYBRID} <= own.runs.keys()):
@@ -61,14 +61,14 @@ def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
     return rows
 
 
-def _titled(cells: Sequence[Cell]) -> Iterator[tuple[str, MeasuredRun]]:
+def _titled(cells: Sequence[JudgedCell]) -> Iterator[tuple[str, MeasuredRun]]:
     """Yield every run of the cells, titled by its split and model."""
     for cell in cells:
         for run in cell.runs.values():
             yield f"{cell.title}, {get_system(run.system).title}", run
 
 
-def map_test_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+def map_test_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield a label's probability when the region that a map marks is kept, and when removed."""
     for title, run in _titled(cells):
         path = run.folder / "explanations.json"
@@ -94,7 +94,7 @@ def _map_tests(record: Record) -> list[Row]:
     ]
 
 
-def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+def permutation_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield the scores of a linear classifier with true and with permuted labels."""
     for cell in cells:
         test = read_permutation_test(next(iter(cell.runs.values())))
@@ -115,7 +115,7 @@ def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
             }
 
 
-def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+def permuted_label_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield the scores of models fitted to permuted labels."""
     for title, run in _titled(cells):
         permuted = permuted_label_runs(run)
@@ -130,7 +130,7 @@ def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
             }
 
 
-def attention_rows(cells: Sequence[Cell]) -> tuple[list[Row], list[Row]]:
+def attention_rows(cells: Sequence[JudgedCell]) -> tuple[list[Row], list[Row]]:
     """Return the change in balanced accuracy without each attention, in bold if its interval
     excludes zero; and the entropies of A1 and A2 with the range of lambda."""
     changes, maps = {}, []
@@ -168,7 +168,7 @@ def _attention(record: Record) -> tuple[Row, Row | None]:
     }
 
 
-def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+def pruning_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield the scores and costs of pruned models and of int8 graphs."""
     for title, run in _titled(cells):
         found = read_pruning(run.folder)

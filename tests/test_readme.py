@@ -46,11 +46,11 @@ def test_readme_is_short_and_starts_with_its_two_commands():
 
 def test_readme_findings_match_the_results():
     """Check that no model beats chance on unseen babies, and each does on the other splits."""
-    runs = find_runs(RESULTS).runs
-    for run in (one for one in runs if one.dataset in ("donateacry", "esc10", "synthetic6")):
+    found = find_runs(RESULTS)
+    for run in (one for one in found.runs if one.dataset in ("donateacry", "esc10", "synthetic6")):
         unseen = (run.dataset, run.protocol) == ("donateacry", "baby")
         assert run.evaluation.better_than_chance != unseen, (run.dataset, run.protocol, run.system)
-    cells = [cell for cell in cells_of(runs) if not cell.is_synthetic]
+    cells = [cell for cell in cells_of(found) if not cell.is_synthetic]
     count = Counter(finding.verdict for cell in cells for finding in cell.findings[MAIN])
     assert (count[Verdict.CONFIRMED], count[Verdict.CONTRADICTED]) == (0, 1)
     told = "No claim of the paper is confirmed by balanced accuracy, and one is contradicted"

@@ -14,8 +14,8 @@ from enum import Enum
 
 from analysis.stats.comparison import Comparison, ComparisonError, holm, pair
 from analysis.stats.paper import CLAIMS, LIKE_ACCURACY, Claim
-from analysis.stats.runs import SPLITS, MeasuredRun
-from cry_model.networks.registry import list_models
+from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
+from cry_model.networks.registry import SYSTEMS
 from cry_model.records import Evaluation, dataset_title
 
 LEVEL = 0.05
@@ -96,7 +96,7 @@ PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems
 
 
 @dataclass(frozen=True)
-class Cell:
+class JudgedCell:
     """Store the runs and findings on one dataset under one protocol."""
 
     # identify the cell
@@ -122,14 +122,13 @@ class Cell:
         return next(iter(self.runs.values())).evaluation
 
 
-def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
+def cells_of(found: FoundRuns) -> tuple[JudgedCell, ...]:
     """Return the cells in which a model of the paper was measured, in the order of the runs; raise
     ResultsError if the predictions of a run cannot be read."""
-    found = []
-    for split in dict.fromkeys((run.dataset, run.protocol) for run in runs):
-        own = {run.system: run for run in runs if (run.dataset, run.protocol) == split}
-        known = {system: own[system] for system in list_models() if system in own}
-        if PAPER_SYSTEMS & known.keys():
-            findings = {metric: judge(known, metric) for metric in LIKE_ACCURACY}
-            found.append(Cell(*split, known, findings))
-    return tuple(found)
+    judged = []
+    for cell in found.cells:
+        runs = {name: run for name, run in found.of(*cell).items() if name in SYSTEMS}
+        if PAPER_SYSTEMS & runs.keys():
+            findings = {metric: judge(runs, metric) for metric in LIKE_ACCURACY}
+            judged.append(JudgedCell(*cell, runs, findings))
+    return tuple(judged)

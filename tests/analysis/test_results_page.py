@@ -51,7 +51,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cells(root):
-    return cells_of(find_runs(root).runs)
+    return cells_of(find_runs(root))
 
 
 def test_generated_files_equal_the_committed_ones(tmp_path):
@@ -90,7 +90,7 @@ def test_models_with_other_settings_have_their_own_row(tmp_path):
     write_run(tmp_path, FULL, epochs=12)
     folder = write_run(tmp_path, "resnet18", samples_per_epoch=384)
     change_record(folder, configuration={"settings": {"width": 8}})
-    first, second = fitting_rows(cells_of(find_runs(tmp_path).runs))
+    first, second = fitting_rows(cells_of(find_runs(tmp_path)))
     assert (first["models"], first["preset"]) == (get_system(FULL).title, "best")
     assert (second["models"], second["preset"]) == ("ResNet18", "best, width=8")
     epochs = [row["epochs (paper: 700)"] for row in (first, second)]
@@ -112,9 +112,9 @@ def test_page_names_unfinished_runs(root, cells):
 
 def test_hybrid_is_compared_on_common_seeds(tmp_path):
     write_run(tmp_path, HYBRID, 1.0, seeds=(1,))
-    assert hybrid_rows(cells_of(find_runs(tmp_path).runs)) == []
+    assert hybrid_rows(cells_of(find_runs(tmp_path))) == []
     write_run(tmp_path, FULL, 0.0, seeds=(0, 1))
-    cells = cells_of(find_runs(tmp_path).runs)
+    cells = cells_of(find_runs(tmp_path))
     (row,) = hybrid_rows(cells)
     values = [score(cells[0].runs[name], MAIN, [1]) for name in (HYBRID, FULL)]
     assert list(row.values())[1:3] == [f"{value:.3f}" for value in values]
@@ -204,7 +204,7 @@ def test_heading_follows_the_verdicts(tmp_path, skill, heading):
         write_run(tmp_path, system, own, seeds=(0, 1))
     found = find_runs(tmp_path).readable
     assert "<h2>" not in overview_html(found, tmp_path)  # no file of verdicts yet
-    write_verdicts(cells_of(found.runs), tmp_path)
+    write_verdicts(cells_of(found), tmp_path)
     verdicts = json.loads((tmp_path / VERDICTS).read_text())
     html = unescape(overview_html(found, tmp_path))
     assert html.count(HEADINGS[heading]) == 1

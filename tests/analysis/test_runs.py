@@ -11,12 +11,7 @@ from analysis.panels.leakage import LEAKAGE
 from analysis.results_studies import attention_rows, map_test_rows
 from analysis.stats.claims import cells_of
 from analysis.stats.paper import FULL
-from analysis.stats.runs import (
-    ResultsError,
-    find_runs,
-    join_runs,
-    read_run,
-)
+from analysis.stats.runs import FoundRuns, ResultsError, find_runs, join_runs, read_run
 from analysis.stats.side_results import (
     permuted_label_runs,
     read_permutation_test,
@@ -161,13 +156,17 @@ def test_permutation_test_is_read_for_its_split(found, root):
     assert read_permutation_test(found.of(*CLIP)[FULL]) is None
 
 
+def cell_of(run):
+    return cells_of(FoundRuns((run,), ()))
+
+
 @pytest.mark.parametrize("text", ["{", '{"seeds": [0], "scores": {"macro_auc": {"value": 1}}}'])
 @pytest.mark.parametrize(
     ("name", "writer", "read"),
     [
         ("../chance.json", "permutation-test", read_permutation_test),
-        ("attention_effect.json", "ablate-attention", lambda r: attention_rows(cells_of([r]))),
-        ("explanations.json", "check-explanations", lambda r: [*map_test_rows(cells_of([r]))]),
+        ("attention_effect.json", "ablate-attention", lambda r: attention_rows(cell_of(r))),
+        ("explanations.json", "check-explanations", lambda r: [*map_test_rows(cell_of(r))]),
         ("pruning.json", "measure-pruning", lambda r: read_pruning(r.folder)),
     ],
 )
