@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import nan
@@ -23,9 +23,9 @@ from cry_model.results import (
     label_numbers,
     probabilities_of,
     read_predictions,
+    read_record,
     recording_means,
 )
-from cry_model.results import read_record as read_json
 
 RESULTS = Path(__file__).parents[2] / "assets" / "results"
 PROTOCOLS = ("clip", "recording", "baby")
@@ -98,10 +98,7 @@ class MeasuredRun:
         if self.table is not None:
             return self.table
         path = self.folder / PREDICTIONS
-        try:
-            table = read_predictions(path, self.labels)
-        except DamagedFileError as error:
-            raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error
+        table = _undamaged(read_predictions, path, self.labels)
         table = table[table["seed"].isin(self.seeds)].reset_index(drop=True)
         count = table.groupby("seed")[["fold", "recording"]].nunique().reindex(self.seeds)
         lacking = count.index[count["fold"] != self.folds]
@@ -247,7 +244,7 @@ def find_runs(root: Path) -> FoundRuns:
     runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]
     for path in (own for name in PROTOCOLS for own in root.glob(f"*/{name}/*/{PREDICTIONS}")):
         try:
-            record = _read_record(path.parent)
+            record = _undamaged(read_record, path.parent / RUN)
             if _reported(record) and not record.get("metrics"):
                 unfinished.append(path.parent)
             elif _reported(record):
@@ -291,13 +288,12 @@ def _reported(record: Mapping[str, Any]) -> bool:
 def read_run(folder: Path) -> MeasuredRun:
     """Read one run from its folder; raise ResultsError if ``run.json`` is missing or malformed, or
     the run is not scored yet."""
-    return _measured(folder, _read_record(folder))
+    return _measured(folder, _undamaged(read_record, folder / RUN))
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / RUN
+def _undamaged(read_file: Callable[..., Any], path: Path, *more: Any) -> Any:
     try:
-        return read_json(path)
+        return read_file(path, *more)
     except DamagedFileError as error:
         raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error
 

@@ -53,7 +53,7 @@ def write_run(
     corpus = recordings()
     table = pd.concat([answers(corpus, skill, noise, seed) for seed in seeds], ignore_index=True)
     write_predictions(folder, ordered(table, LABELS))
-    table = recording_means(results.read_predictions(folder), LABELS)
+    table = recording_means(results.existing_predictions(folder), LABELS)
     facts = {"dataset": dataset, "protocol": protocol, "folds": FOLDS}
     scores = {"recording": schema.score(table, LABELS, **facts)}
     record = {

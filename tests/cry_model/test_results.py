@@ -15,8 +15,8 @@ from train.scoring import results
 
 PLACE = ("donateacry", "baby", "resnet18")
 READERS = {
-    PREDICTIONS: lambda folder: results.read_predictions(folder, LABELS),
-    RUN: results.read_run,
+    PREDICTIONS: lambda folder: results.existing_predictions(folder, LABELS),
+    RUN: results.existing_record,
     "teacher.csv": lambda folder: results.read_teacher(folder, ("a",)),
 }
 
@@ -152,9 +152,9 @@ def test_files_of_another_run_are_left_out(root, file, damage):
 @pytest.mark.parametrize("harmless", HARMLESS)
 def test_line_endings_and_bom_do_not_matter(root, harmless):
     folder = root.joinpath(*PLACE)
-    before = results.read_predictions(folder)
+    before = results.existing_predictions(folder)
     change(folder / PREDICTIONS, HARMLESS[harmless])
-    assert results.read_predictions(folder).equals(before)
+    assert results.existing_predictions(folder).equals(before)
     assert len(find_runs(root).readable.runs) == 4
 
 

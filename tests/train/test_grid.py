@@ -104,7 +104,7 @@ def test_a_dry_run_lists_the_cells_and_writes_nothing(two_systems, made_up_root,
 def test_failed_or_busy_cells_do_not_stop_the_rest(two_systems, made_up_root, tmp_path, capsys):
     folder = results_of(tmp_path, SYSTEMS[0])
     shutil.copytree(results_of(two_systems, SYSTEMS[0]), folder)
-    asked = results.read_run(folder)["configuration"]
+    asked = results.existing_record(folder)["configuration"]
     write_record(folder, {"configuration": {**asked, "folds": 9}})
     lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
     lock.parent.mkdir()

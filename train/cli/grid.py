@@ -140,7 +140,7 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
     """Return the progress of a system under one seed: "done", "to do", "3 of 5 folds", or "other
     settings" if the folder's run.json contradicts ``configuration``. Raise DataError if a file is
     damaged."""
-    record, table = results.read_run(folder), results.read_predictions(folder)
+    record, table = results.existing_record(folder), results.existing_predictions(folder)
     if table.empty or record is None:
         return "to do"
     asked = results.as_json(configuration)
@@ -156,8 +156,8 @@ def told(folder: Path, seed: int) -> str:
     """Format the per-recording balanced accuracy under one seed, or the error if unreadable."""
     try:
         with results.trusting(folder / RUN):
-            labels = results.read_run(folder)["labels"]
-        table = results.read_predictions(folder, labels)
+            labels = results.existing_record(folder)["labels"]
+        table = results.existing_predictions(folder, labels)
     except DataError as error:
         return str(error)
     rows = recording_means(table[table["seed"] == seed], labels)

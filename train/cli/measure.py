@@ -116,7 +116,7 @@ def rebuild(
     """Rebuild the run of a cell, with its recordings and splits; ``config`` is of any of its folds.
 
     Raise DataError if its recordings are missing or differ, or if it had a teacher."""
-    record = results.read_run(cell.results_folder)
+    record = results.existing_record(cell.results_folder)
     if record is None:
         raise DataError(f"There is no run.json for these folds in {cell.results_folder}.")
     seeds = tuple(sorted({seed for seed, _, _ in cell.saved}))

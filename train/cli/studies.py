@@ -80,7 +80,7 @@ class CalibrateOptions(Options):
 
 def run_calibrate(options: CalibrateOptions) -> None:
     """Calibrate; raise DataError without a finished run, or for the checkpoint of another run."""
-    record = results.read_run(options.results)
+    record = results.existing_record(options.results)
     if record is None or "labels" not in record:
         raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
     config = None if options.checkpoint is None else config_of(options.checkpoint, record)
@@ -119,7 +119,7 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
 def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibration:
     """Calibrate on the predictions of the run of ``record``."""
     ran, labels = record["configuration"], record["labels"]
-    table = whole_seeds(results.read_predictions(options.results, labels), ran["folds"])
+    table = whole_seeds(results.existing_predictions(options.results, labels), ran["folds"])
     predicted = results.read_teacher(options.results, labels)
     temperature = 1.0
     if options.teacher is not None:

@@ -169,7 +169,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
     main = accelerator.is_main_process
     require_labels(experiment, run.seeds)
     record = results.resume(folder, experiment.configuration())
-    table = results.read_predictions(folder, experiment.labels)
+    table = results.existing_predictions(folder, experiment.labels)
     if not table.empty:
         check_split(experiment, folder, table)
     accelerator.wait_for_everyone()  # all processes have read before one writes
@@ -233,7 +233,7 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     experiment, folder = run.experiment, run.results_folder
     labels, protocol, folds = experiment.labels, experiment.protocol, experiment.folds
     predicted, teacher = experiment.teacher_predictions, experiment.teacher
-    table = results.read_predictions(folder, labels)
+    table = results.existing_predictions(folder, labels)
     whole = files.whole_seeds(table, folds)
     facts = {"dataset": experiment.name, "protocol": protocol, "folds": folds}
     recordings = files.recording_means(whole, labels)
@@ -362,7 +362,7 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
     expected = results.as_json(run.experiment.training())
     for protocol in reversed(PROTOCOLS):
         folder = run.cell(protocol).results_folder
-        record = results.read_run(folder) or {"configuration": {}}
+        record = results.existing_record(folder) or {"configuration": {}}
         measured = record.get("metrics", {}).get("recording")
         alike, ran = record.get("agreement"), record["configuration"]
         if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):

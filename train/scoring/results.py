@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from cry_model import results as files
 from cry_model.checkpoint import CONFIG, to_json, write_atomically
-from cry_model.results import read_predictions as read
 from train.data.corpus import DataError
 
 TEACHER = "teacher.csv"
@@ -43,11 +42,11 @@ def trusting(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_predictions(folder: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
+def existing_predictions(folder: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the predictions of a run, empty if there are none; raise DataError if damaged."""
     path = folder / files.PREDICTIONS
     with trusting(path):
-        return read(path, labels) if path.exists() else pd.DataFrame()
+        return files.read_predictions(path, labels) if path.exists() else pd.DataFrame()
 
 
 def resume(
@@ -56,7 +55,7 @@ def resume(
     """Return the record to resume from, or a new one; raise DataError if it is another run's."""
     if not (folder / name).exists():  # no fold is finished, so there is nothing to mix up
         return {"configuration": configuration}
-    record = read_run(folder)
+    record = existing_record(folder)
     if record is None:
         raise DataError(f"{folder} holds predictions of an unknown run; delete it.")
     if record["configuration"] != as_json(configuration):
@@ -71,7 +70,7 @@ def as_json(facts: Any) -> dict[str, Any]:
     return json.loads(json.dumps(facts, default=asdict))
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
+def existing_record(folder: Path) -> dict[str, Any] | None:
     """Return the contents of ``run.json``, None if missing; raise DataError if damaged."""
     path = folder / files.RUN
     with trusting(path):

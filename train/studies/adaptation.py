@@ -23,7 +23,7 @@ from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.improved_ecapa_tdnn import ReusedClassifier
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, DataError
-from train.scoring.results import Cell, read_predictions
+from train.scoring.results import Cell, existing_predictions
 
 PARTNER = "ecapa-tdnn"
 ADDITIONS = "classifier.adaptation.", "classifier.partner."
@@ -206,7 +206,7 @@ def saved_partners(
     ``tested`` maps each seed and fold to its held-out recordings. Raise DataError if a fold is
     missing or has other held-out recordings.
     """
-    table = read_predictions(cell.results_folder)
+    table = existing_predictions(cell.results_folder)
     held_out = {} if table.empty else table.groupby(["seed", "fold"])["recording"].agg(set)
     saved = {(seed, fold): folder for seed, fold, folder in cell.saved}
     for place, recordings in tested.items():

@@ -38,7 +38,7 @@ from cry_model.results import label_numbers, probabilities_of, probability_colum
 from train.data.corpus import Clips, DataError
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
 from train.fit.run import Run
-from train.scoring.results import Kept, read_predictions
+from train.scoring.results import Kept, existing_predictions
 
 PLACES: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "differential": (DifferentialAttention, ("q1", "q2")),
@@ -202,7 +202,7 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     tables = {
         name: rows.assign(seed=seed, fold=fold).round(decimals) for name, rows in tables.items()
     }
-    if not same(tables[FITTED], read_predictions(run.results_folder, labels), labels):
+    if not same(tables[FITTED], existing_predictions(run.results_folder, labels), labels):
         raise DataError(
             "Weights and predictions are not of the same run, or --device differs: "
             f"'{folder}' gives other outputs than {run.results_folder}; fit again with "

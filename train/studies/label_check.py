@@ -52,7 +52,7 @@ from train.scoring.calibration import (
     settle,
     shares,
 )
-from train.scoring.results import Cell, read_predictions, read_run
+from train.scoring.results import Cell, existing_predictions, existing_record
 from train.studies.adaptation import (
     PARTNER,
     adapt,
@@ -285,8 +285,8 @@ class Check:
 
     def compare(self, name: str, before: str) -> Estimate:
         """Record the paired difference in balanced accuracy, ``name`` minus ``before``."""
-        folder, record = self.folder / name, read_run(self.folder / name)
-        tables = (read_predictions(self.folder / which) for which in (name, before))
+        folder, record = self.folder / name, existing_record(self.folder / name)
+        tables = (existing_predictions(self.folder / which) for which in (name, before))
         ahead = lead(*tables, record["labels"])
         write_record(folder, {**record, f"ahead_of_{before.replace('-', '_')}": asdict(ahead)})
         print(f"{name} is ahead of {before} by {ahead} (balanced accuracy, paired).")
@@ -309,7 +309,7 @@ def check_labels(
     """Evaluate the models; see the command's options. Raise DataError if an input is missing, or
     if the model to save is not significantly better."""
     model, config = load_checkpoint(teacher)
-    predictions = read_predictions(results, config.labels)
+    predictions = existing_predictions(results, config.labels)
     if predictions.empty or config.calibration is None:
         raise DataError(f"There are no predictions in {results} to calibrate with.")
     prepared = find_corpus(challenge6.CUTS, root, cache, FEATURES.front_end)

@@ -108,7 +108,7 @@ def test_coverage_and_its_intervals_match_a_plain_loop(run):
 
 def test_prediction_sets_match_run_json(tmp_path):
     folder = write_run(tmp_path, "resnet18", 0.6)
-    table = results.read_predictions(folder)
+    table = results.existing_predictions(folder)
     own = calibrate(table, LABELS, dataset="donateacry", protocol="baby", folds=3)
     change_record(folder, calibration=asdict(own))
     before_after, _, sets = CALIBRATION.exhibits(find_runs(tmp_path), BABY)
