@@ -75,20 +75,3 @@ def apart(
         half = np.isin(groups, np.unique(groups[held_out])[::2])
         yield held_out[half[held_out]], ~half
         yield held_out[~half[held_out]], half
-
-
-def crossed_temperatures(
-    probabilities: Array,
-    targets: Array,
-    groups: NDArray[np.str_],
-    folds: Iterable[NDArray[np.int64]],
-) -> Array:
-    """Return cross-fitted temperatures, each row's from groups without a recording in its fold.
-
-    Args as for :func:`fit_temperature`; ``groups`` (n,), and the row numbers of each fold.
-    """
-    found = np.empty(len(probabilities))
-    for held_out, others in apart(groups, folds):
-        rows = probabilities[others], targets[others]
-        found[held_out] = fit_temperature(*rows, group_weights(groups[others]))
-    return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.stats.runs import MeasuredRun, ResultsError
-from cry_model.calibration import apply_temperature, crossed_temperatures
+from cry_model.calibration import apart, apply_temperature, fit_temperature, group_weights
 from cry_model.metrics import (
     BINS,
     Array,
@@ -82,6 +83,23 @@ def scaled(run: MeasuredRun) -> Array | None:
     member = numbered(run.recordings["group"])
     temperatures = crossed_temperatures(probabilities, targets, member, of_fold)
     return apply_temperature(probabilities, temperatures[:, None])
+
+
+def crossed_temperatures(
+    probabilities: Array,
+    targets: Array,
+    groups: NDArray[np.str_],
+    folds: Iterable[NDArray[np.int64]],
+) -> Array:
+    """Return cross-fitted temperatures, each row's from groups without a recording in its fold.
+
+    Args as for :func:`fit_temperature`; ``groups`` (n,), and the row numbers of each fold.
+    """
+    found = np.empty(len(probabilities))
+    for held_out, others in apart(groups, folds):
+        rows = probabilities[others], targets[others]
+        found[held_out] = fit_temperature(*rows, group_weights(groups[others]))
+    return found
 
 
 SHARES = np.arange(1, 101) / 100

@@ -1,15 +1,14 @@
-"""Test calibrated probabilities and prediction sets, and fitted temperatures against SciPy."""
+"""Test calibrated probabilities, prediction sets and the answers that they lead to."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate
-from cry_model.calibration import apart, apply_temperature, crossed_temperatures
+from cry_model.calibration import apply_temperature
 from cry_model.networks.registry import usual_config
 from cry_model.prediction import Answer
 from tests.stand_ins import CALIBRATION, EVALUATION
@@ -95,37 +94,3 @@ def test_answer_has_the_right_kind_and_reason(prediction, named, changes, why, s
     else:
         expected = Answer("cannot_tell" if why else "set", labels, why)
     assert replace(prediction, prediction_set=named, track=track, **changes).answer == expected
-
-
-def by_scipy(probabilities, labels, weights):
-    """Minimise the weighted log loss with another optimiser; return the temperature."""
-
-    def loss(inverse):
-        logs = log_softmax(np.log(probabilities) * inverse, axis=1)
-        return -np.dot(weights, logs[np.arange(len(labels)), labels]) / np.sum(weights)
-
-    return 1 / minimize(loss, [1.0], method="BFGS", tol=1e-10).x[0]
-
-
-@pytest.mark.parametrize("count", [5, 1])  # a single fold is halved
-def test_temperature_of_a_fold_is_fitted_to_other_groups(count):
-    rng = np.random.default_rng(4)
-    labels, groups = rng.integers(3, size=150), rng.integers(40, size=150).astype(str)
-    p = softmax(1.5 * np.eye(3)[labels] + rng.normal(0, 2, (150, 3)), axis=1)
-    folds = np.split(rng.permutation(150), count)  # a group is in several folds
-    found = crossed_temperatures(p, np.eye(3)[labels], groups, folds)
-    parts = list(apart(groups, folds))
-    assert sorted(np.concatenate([rows for rows, _ in parts])) == list(range(150))
-    assert len(parts) == len(set(found)) == max(2, count)
-    for rows, others in parts:
-        outside = [i for i in range(150) if groups[i] not in set(groups[rows])]
-        assert outside == np.flatnonzero(others).tolist()
-        weights = [1 / np.sum(groups[outside] == groups[i]) for i in outside]  # equal for groups
-        expected = by_scipy(p[outside], labels[outside], weights)
-        assert found[rows] == pytest.approx(expected, rel=1e-3)
-
-
-def test_temperature_is_one_without_other_groups():
-    p = np.array([[0.9, 0.1], [0.3, 0.7]])
-    folds = [np.array([0]), np.array([1])]
-    assert crossed_temperatures(p, np.eye(2), np.array(["a", "a"]), folds).tolist() == [1, 1]

@@ -10,8 +10,17 @@ from scipy.special import log_softmax, softmax
 
 from analysis.figures.curves import AFTER, BEFORE
 from analysis.panels.calibration import CALIBRATION, DRAWN, NOT_SCALED, coverage_of
-from analysis.stats.calibration import ALL, HALF, SHARES, coverage, reliability, scaled
+from analysis.stats.calibration import (
+    ALL,
+    HALF,
+    SHARES,
+    coverage,
+    crossed_temperatures,
+    reliability,
+    scaled,
+)
 from analysis.stats.runs import ResultsError, find_runs, read_run
+from cry_model.calibration import apart
 from cry_model.metrics import BINS
 from cry_model.results import label_numbers, probabilities_of
 from tests.analysis.synthetic_runs import (
@@ -37,6 +46,16 @@ def arrays(run):
     return label_numbers(rows, LABELS), probabilities_of(rows, LABELS)
 
 
+def by_scipy(probabilities, labels, weights):
+    """Minimise the weighted log loss with another optimiser; return the temperature."""
+
+    def loss(inverse):
+        logs = log_softmax(np.log(probabilities) * inverse, axis=1)
+        return -np.dot(weights, logs[np.arange(len(labels)), labels]) / np.sum(weights)
+
+    return 1 / minimize(loss, [1.0], method="BFGS", tol=1e-10).x[0]
+
+
 def test_temperature_is_fitted_on_other_groups_only(run):
     """Refit each fold's temperature with SciPy on the groups of the other folds."""
     truth, p = arrays(run)
@@ -47,15 +66,33 @@ def test_temperature_is_fitted_on_other_groups_only(run):
         others = rows[~rows["group"].isin(tested["group"])]
         assert set(others["seed"]) == {0, 1}
         weights = 1 / others["group"].map(others["group"].value_counts()).to_numpy()
-        logs, labels = np.log(p[others.index]), truth[others.index]
-
-        def loss(inverse, logs=logs, labels=labels, weights=weights):
-            chosen = log_softmax(logs * inverse, axis=1)[np.arange(len(labels)), labels]
-            return -(weights * chosen).mean()
-
-        inverse = minimize(loss, [1.0], method="BFGS", tol=1e-9).x[0]
-        expected = softmax(np.log(p[tested.index]) * inverse, axis=1)
+        temperature = by_scipy(p[others.index], truth[others.index], weights)
+        expected = softmax(np.log(p[tested.index]) / temperature, axis=1)
         np.testing.assert_allclose(scaled(run)[tested.index], expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("count", [5, 1])  # a single fold is halved
+def test_temperature_of_a_fold_is_fitted_to_other_groups(count):
+    rng = np.random.default_rng(4)
+    labels, groups = rng.integers(3, size=150), rng.integers(40, size=150).astype(str)
+    p = softmax(1.5 * np.eye(3)[labels] + rng.normal(0, 2, (150, 3)), axis=1)
+    folds = np.split(rng.permutation(150), count)  # a group is in several folds
+    found = crossed_temperatures(p, np.eye(3)[labels], groups, folds)
+    parts = list(apart(groups, folds))
+    assert sorted(np.concatenate([rows for rows, _ in parts])) == list(range(150))
+    assert len(parts) == len(set(found)) == max(2, count)
+    for rows, others in parts:
+        outside = [i for i in range(150) if groups[i] not in set(groups[rows])]
+        assert outside == np.flatnonzero(others).tolist()
+        weights = [1 / np.sum(groups[outside] == groups[i]) for i in outside]  # equal for groups
+        expected = by_scipy(p[outside], labels[outside], weights)
+        assert found[rows] == pytest.approx(expected, rel=1e-3)
+
+
+def test_temperature_is_one_without_other_groups():
+    p = np.array([[0.9, 0.1], [0.3, 0.7]])
+    folds = [np.array([0]), np.array([1])]
+    assert crossed_temperatures(p, np.eye(2), np.array(["a", "a"]), folds).tolist() == [1, 1]
 
 
 def test_reliability_bins_match_a_plain_loop(run):
