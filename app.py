@@ -32,7 +32,7 @@ def main() -> None:
     other = results_folder()
     print("Loading libraries and models; the address follows in some seconds.", flush=True)
     gc.disable()  # while loading, which makes no garbage: saves a fifth of the time
-    from analysis.models import choose, load_detector
+    from analysis.models import load_detector, load_models
     from analysis.page import build_page, launch_options, warm_up
     from analysis.server import leave_no_traces
     from analysis.stats.runs import RESULTS, find_runs, join_runs
@@ -41,7 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # shut down as on Ctrl-C
     leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
-        (models, note), detector = choose(os.environ.get("CRY_MODEL")), load_detector()
+        (models, note), detector = load_models(os.environ.get("CRY_MODEL")), load_detector()
         found = find_runs(RESULTS)
         if other is not None:
             found = join_runs(found, find_runs(other))

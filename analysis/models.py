@@ -105,7 +105,7 @@ EXAMPLE_NAMES = {
 """File name -> key of its title in the page's texts."""
 
 
-def choose(name: str | None) -> tuple[tuple[Model, ...], str]:
+def load_models(name: str | None) -> tuple[tuple[Model, ...], str]:
     """Load the bundled models and the model ``name``; if the latter fails, the note says so.
 
     Args:

@@ -15,10 +15,10 @@ from analysis.models import (
     CHECKPOINTS,
     Model,
     UnknownModelError,
-    choose,
     find,
     load_bundled,
     load_detector,
+    load_models,
 )
 from analysis.page import build_page, header
 from analysis.tabs.about import about, about_detector
@@ -96,7 +96,7 @@ def other(tmp_path):
 
 
 def test_chosen_folder_is_the_first_model_and_named_in_the_header(other):
-    models, note = choose(str(other))
+    models, note = load_models(str(other))
     assert [model.name for model in models] == [str(other), *OWN]
     assert models[0].classifier.labels == ("asleep", NASTY)
     blocks = build_page(models, note).blocks.values()
@@ -109,13 +109,13 @@ def test_chosen_folder_is_the_first_model_and_named_in_the_header(other):
 
 def test_copy_of_a_bundled_model_replaces_it_and_keeps_its_title(models, tmp_path):
     shutil.copytree(LAST, tmp_path / "published")
-    chosen, _ = choose(str(tmp_path / "published"))
+    chosen, _ = load_models(str(tmp_path / "published"))
     assert [model.name for model in chosen] == [OWN[-1], *OWN[:-1]]
     assert chosen[0].label == models[-1].label
 
 
 def test_without_a_name_only_bundled_models_and_no_note():
-    models, note = choose("")
+    models, note = load_models("")
     assert (note, [model.name for model in models]) == ("", OWN)
 
 
@@ -127,7 +127,7 @@ def test_unusable_model_is_noted_on_the_page_and_explained_in_the_log(other, dam
     if not isinstance(damage, str):
         damage(other)
     with caplog.at_level(logging.WARNING):
-        models, note = choose(name)
+        models, note = load_models(name)
     assert [model.name for model in models] == OWN
     assert note == f"The model {name} could not be loaded; the bundled models answer."
     assert f"<p>{note}</p>" in header(note)

@@ -231,7 +231,7 @@ def build_page(*_):
 
 analysis.page.build_page, analysis.page.warm_up = build_page, lambda *_: None
 analysis.models.load_detector = lambda: None
-analysis.models.choose = lambda _: ((), "")
+analysis.models.load_models = lambda _: ((), "")
 app.main()
 """
 

@@ -23,8 +23,8 @@ PATCHED = "from unittest.mock import patch\nwith patch({}): exec({!r})"
 IMPATIENT = PATCHED.format("'time.sleep'", LOAD)
 OFFLINE = PATCHED.format("'huggingface_hub.constants.HF_HUB_OFFLINE', True", LOAD)
 CHOOSE = """
-from analysis.models import choose
-models, note = choose(arguments[0])
+from analysis.models import load_models
+models, note = load_models(arguments[0])
 answer = [list(models[0].classifier.labels), note]
 """
 
