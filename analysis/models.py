@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cry_model.checkpoint import BUNDLED as FOLDERS
-from cry_model.checkpoint import DEFAULT, DEFAULT_DETECTOR, CheckpointError
+from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT_DETECTOR, CheckpointError
 from cry_model.classifier import CryClassifier
 from cry_model.detector import CryDetector
 
-CHECKPOINTS = DEFAULT.parent
 LOG = logging.getLogger(__name__)
 
 
@@ -22,7 +20,7 @@ class UnknownModelError(ValueError):
 
 
 SIX = "Six classes of the paper"
-BUNDLED = {
+TITLES = {
     "six-class": (SIX, "improved ECAPA-TDNN"),
     "six-class-features": (SIX, "feature MLP"),
     "donate-a-cry": ("Reasons of Donate-a-Cry", "improved ECAPA-TDNN"),
@@ -52,15 +50,15 @@ class Model:
         return f"The {self.title}" if self.family else self.title
 
 
-def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
-    """Load every checkpoint of :data:`BUNDLED` that exists.
+def load_bundled(folder: Path = ASSETS) -> tuple[Model, ...]:
+    """Load every checkpoint of :data:`TITLES` that exists.
 
     Raises:
         CheckpointError: if none can be loaded. A damaged one among others is only logged.
     """
     models = []
-    for name, (family, title) in BUNDLED.items():
-        own = folder / FOLDERS[name]
+    for name, (family, title) in TITLES.items():
+        own = folder / BUNDLED[name]
         if not own.is_dir():
             continue
         try:

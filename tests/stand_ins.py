@@ -8,18 +8,17 @@ import numpy as np
 import soundfile
 import torch
 
-from analysis.models import CHECKPOINTS
 from analysis.panels.base import CellKey
 from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, save_checkpoint
-from cry_model.checkpoint import DEFAULT_DETECTOR
+from cry_model.checkpoint import ASSETS, DEFAULT_DETECTOR
 from cry_model.records import Agreement, Calibration, DetectorRecord, Estimate, Evaluation
 from train.fit.presets import DETECTOR_FRONT_END
 
 ROOT = Path(__file__).parents[1]
-CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_DETECTOR)
+CLASSIFIERS = sorted(folder for folder in ASSETS.iterdir() if folder != DEFAULT_DETECTOR)
 """Folders of the bundled checkpoints, without the detector."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 MEASURED = {"dataset": "challenge6", "protocol": "baby", "recordings": 600, "groups": 300}

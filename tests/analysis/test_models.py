@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import cry_model
 from analysis.models import (
-    BUNDLED,
-    CHECKPOINTS,
+    TITLES,
     Model,
     UnknownModelError,
     find,
@@ -24,13 +23,12 @@ from analysis.page import build_page, header
 from analysis.tabs.about import about, about_detector
 from analysis.tabs.answer import calibration_text, detector_text
 from cry_model import CheckpointError, CryClassifier, CryDetector, load_checkpoint
-from cry_model.checkpoint import BUNDLED as FOLDERS
-from cry_model.checkpoint import CONFIG, DEFAULT_DETECTOR, WEIGHTS
+from cry_model.checkpoint import ASSETS, BUNDLED, CONFIG, DEFAULT_DETECTOR, WEIGHTS
 from tests.stand_ins import DETECTOR_RECORD, write_detector
 
 NASTY = "<img src=x onerror=alert(1)>"
-OWN = [*BUNDLED]
-FIRST, LAST = CHECKPOINTS / FOLDERS[OWN[0]], CHECKPOINTS / FOLDERS[OWN[-1]]
+OWN = [*TITLES]
+FIRST, LAST = ASSETS / BUNDLED[OWN[0]], ASSETS / BUNDLED[OWN[-1]]
 
 
 def without_answer(folder):
@@ -45,8 +43,8 @@ def without_fields(folder):
 
 
 def test_bundled_models_load_in_order_without_own_detectors(models):
-    folders = {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")}
-    assert folders == {DEFAULT_DETECTOR.name, *(FOLDERS[name] for name in OWN)}
+    folders = {path.parent.name for path in ASSETS.glob(f"*/{CONFIG}")}
+    assert folders == {DEFAULT_DETECTOR.name, *(BUNDLED[name] for name in OWN)}
     assert [(m.name, m.classifier.detector) for m in models] == [(name, None) for name in OWN]
     assert isinstance(load_detector(), CryDetector)
 
