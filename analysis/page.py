@@ -17,7 +17,7 @@ from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.session import classify_all
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
-from analysis.tabs.analysis import EVENT, build_analysis_tab
+from analysis.tabs.analysis import AT_ONCE, build_analysis_tab
 from analysis.tabs.diary import build_diary_tab
 from analysis.tabs.listen import I18N, build_listen_tab, offer_predict
 from analysis.uploads import retention
@@ -132,7 +132,7 @@ def build_page(
             wanted = request.query_params.get("tab", "").lower()
             return gr.Tabs(selected=wanted) if wanted in names else gr.skip()
 
-        asked = page.load(asked_tab, None, tabs, **EVENT)
+        asked = page.load(asked_tab, None, tabs, **AT_ONCE)
         asked.then(None, js=FOLLOW_BACK, api_visibility="private")
         for tab in tabs.children:
             tab.select(None, js=NAME_TAB.format(tab=tab.id), api_visibility="private")

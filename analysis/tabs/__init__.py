@@ -12,6 +12,7 @@ from cry_model.records import either, fine_percent, percent, percent_interval, w
 
 SHARED = "words/words.js", "diary.js"
 """Scripts that come before those of a tab."""
+EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 TEMPLATES = environment()
 KNOWN = (
     *(button, class_colour, clock, data_link, either),

@@ -19,7 +19,7 @@ from analysis.stats.comparison import ComparisonError
 from analysis.stats.own_results import place, read_own_results
 from analysis.stats.runs import RESULTS, SPLITS, FoundRuns, ResultsError
 from analysis.stats.table_file import FORMS
-from analysis.tabs import TEMPLATES, scripts
+from analysis.tabs import EVENT, TEMPLATES, scripts
 from analysis.tabs.recordings import play
 from analysis.uploads import HOUR, needing
 from cry_model.records import dataset_title
@@ -34,7 +34,7 @@ SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...<
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
 # Bypass the queue, which recordings may have filled.
-EVENT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE: dict[str, Any] = {"queue": False, **EVENT}
 MOST_LETTERS = 200  # of a value in an address
 
 
@@ -75,11 +75,11 @@ def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> No
         view = shown(found.readable, panels, {"view": YOUR_RESULTS}, joined, problem)
         return {**view, "number": event.index}
 
-    tab.select(show, [theirs], tab, trigger_mode="multiple", **EVENT)
+    tab.select(show, [theirs], tab, trigger_mode="multiple", **AT_ONCE)
     # Gradio checks the path; gr.File would leave an empty file beside each upload.
     file = gr.Audio(type="filepath", visible=False)
-    tab.upload(add, [file, theirs], [tab, theirs], js=FILE_OF_PAGE, **EVENT)
-    tab.clear(remove, None, [tab, theirs], **EVENT)
+    tab.upload(add, [file, theirs], [tab, theirs], js=FILE_OF_PAGE, **AT_ONCE)
+    tab.clear(remove, None, [tab, theirs], **AT_ONCE)
     offer_analysis(found, panels)
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, find
 from analysis.session import Session, classify_all
-from analysis.tabs import SHARED, macros, scripts
+from analysis.tabs import EVENT, SHARED, macros, scripts
 from analysis.tabs.answer import ANSWER, answer_html, error_html, in_short, research_html, spark
 from analysis.tabs.cards import (
     DESCRIBE_FIGURES,
@@ -40,7 +40,6 @@ SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? n
 NOT_BOOLEAN = "full must be true or false, without quotes."
 I18N = gr.I18n(**{code: dict(words.texts) for code, words in LANGUAGES.items()})
 BAR = gr.Progress()  # as a default value: Gradio then passes the visitor's own
-EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def skeleton() -> str:
