@@ -134,10 +134,8 @@ def test_table_is_truncated_aligned_and_escaped_with_full_digits():
     rows = [("<b>", 0.25, 11_173_962, 0.00004), (None, np.nan, 5, 2.5), ("x", 1.0, 6, 1.0)]
     table = pd.DataFrame(rows * MOST_ROWS)
     html = CARDS.table(Exhibit("a", "A & b", table, table=table)).replace("\n", "")
-    cut = (
-        f"A &amp; b</span> (the first {MOST_ROWS} of {3 * MOST_ROWS} rows; the data below has all)"
-    )
-    assert cut in html
+    assert "A &amp; b</caption>" in html
+    assert f"irst {MOST_ROWS} of {3 * MOST_ROWS} rows" in html
     _, *shown = re.findall(r"<tr>(.*?)</tr>", html)
     assert len(shown) == MOST_ROWS
     assert [re.findall(r">([^<]*)</t[hd]>", row) for row in shown[:3]] == [
