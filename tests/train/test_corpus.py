@@ -155,7 +155,7 @@ def test_official_folds_are_used_by_grouped_protocols(cut_clips):
     items = [replace(item, fold=i % 4) for i, item in enumerate(cut_clips.items)]
     for protocol in ("recording", "baby"):
         assert split(items, protocol, 4, 7).tolist() == [item.fold for item in items]
-        with pytest.raises(DataError, match="in the folds 1, 2, 3, 4 of"):
+        with pytest.raises(DataError, match="in folds 1, 2, 3, 4, but"):
             split(items, protocol, 5, 0)
     assert split(items, "clip", 4, 7).tolist() != [item.fold for item in items]
 

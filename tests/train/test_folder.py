@@ -273,7 +273,7 @@ def test_a_fit_uses_the_given_train_test_split(ward, tmp_path, capsys):
     (kept,) = tmp_path.glob("folds/**/config.json")
     assert json.loads(kept.read_text())["training"]["recordings"] == 5  # no copy of a test one
     assert "6 recordings for training, 4 for testing" in printed
-    assert "1 recordings share a group or their sound with the test part" in printed
+    assert "1 training recordings share a group or their sound with the test part" in printed
     pd.testing.assert_frame_equal(predictions, fit(ward, tmp_path)[0])  # resumes
 
 
