@@ -140,7 +140,7 @@ def test_other_checkpoints_are_refused_as_detectors(changed, tmp_path):
     others["front_end"] = replace(own.front_end, level="recording")
     other = replace(own, **{changed: others[changed]})
     save_checkpoint(tmp_path, other.build(), other)
-    with pytest.raises(CheckpointError, match="ot a detector"):
+    with pytest.raises(CheckpointError, match="Not a detector"):
         CryDetector.from_pretrained(tmp_path)
 
 

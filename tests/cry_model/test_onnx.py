@@ -218,7 +218,7 @@ def test_invalid_exports_are_refused(both, tmp_path):
     shutil.copy(both[2] / MODEL, tmp_path)
     refused("There is no detector.onnx", detector=True)
     shutil.copy(tmp_path / MODEL, tmp_path / DETECTOR)
-    refused("no detector", detector=True)
+    refused("Not a detector", detector=True)
     shutil.copy(both[2] / DETECTOR, tmp_path / MODEL)
     refused("cannot answer|not finite|is a detector")
     small(tmp_path / "in", ON_FEATURES, registry.usual_config(ON_FEATURES))

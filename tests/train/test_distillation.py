@@ -222,8 +222,8 @@ def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
     ("given", "system", "said"),
     [
         ({"dataset": "cries"}, SYSTEM, "held-out folds"),
-        ({"front_end": FrontEndConfig(floor_db=-60.0)}, SYSTEM, "same"),
-        ({}, "resnet18", "same"),
+        ({"front_end": FrontEndConfig(floor_db=-60.0)}, SYSTEM, "another front end"),
+        ({}, "resnet18", "another front end"),
         ({"channels": 32}, SYSTEM, "do not fit"),
     ],
 )
