@@ -113,7 +113,7 @@ def test_several_cries_have_progress_table_timeline_and_playback(
     seen.page.get_by_role("region", name="Table of cries").focus()
     seen.page.keyboard.press("End")
     seen.page.wait_for_function("document.querySelector('.segments').scrollTop > 0")
-    seen.page.wait_for_selector("#timeline-figure[role=img][aria-label*='9 cries of']")
+    seen.page.wait_for_selector("#timeline-figure[role=img][aria-label*='9 cries']")
     seen.check()
     third = segments[2]
     seen.page.locator("[data-play]").nth(2).click()
