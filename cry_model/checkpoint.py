@@ -280,7 +280,7 @@ def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     with path.open("rb") as file:
         if int.from_bytes(file.read(8), "little") > HEADER or path.stat().st_size > LARGEST:
-            raise SafetensorError("it is larger than any of our systems")
+            raise SafetensorError("damaged, or larger than any of our systems")
     with safe_open(path, "pt") as file:
         wrong = next(_differences(wanted, file), None)
         if wrong is not None:  # the first suffices; torch would list every tensor
