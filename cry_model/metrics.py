@@ -209,7 +209,7 @@ def pairs_won(pairs: Pairs, counts: Array, weights: Array) -> tuple[Array, Array
 def weighted(
     metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
-    """Prepare a metric of :data:`METRICS` for many bootstrap weightings of the groups.
+    """Prepare a metric of :data:`METRICS` for many bootstrap weights of the groups.
 
     ``member`` (n,) is the number of each row's group, out of ``groups``.
     """

@@ -39,7 +39,7 @@ def _of_shares(estimate: Estimate) -> Estimate:
 
 
 EstimatedShare = Annotated[Estimate, AfterValidator(_of_shares)]
-Some = Annotated[int, Field(ge=1, le=10**12)]
+Positive = Annotated[int, Field(ge=1, le=10**12)]
 
 
 @strict
@@ -58,9 +58,9 @@ class Evaluation:
 
     dataset: Name
     protocol: Name
-    recordings: Some
-    groups: Some
-    folds: Some
+    recordings: Positive
+    groups: Positive
+    folds: Positive
     seeds: Seeds
     chance: Share
     majority_label: Name
@@ -223,9 +223,9 @@ class PruningEffect:
     """
 
     seeds: Seeds
-    folds: Some
-    recordings: Some
-    groups: Some
+    folds: Positive
+    recordings: Positive
+    groups: Positive
     variants: Annotated[tuple[PrunedVariant, ...], FailFast()]
 
     def __post_init__(self):
@@ -251,9 +251,9 @@ class Agreement:
 
     teacher: Name
     dataset: Name
-    recordings: Some
-    groups: Some
-    folds: Some
+    recordings: Positive
+    groups: Positive
+    folds: Positive
     seeds: Seeds
     agreement: EstimatedShare
     constant_label: Name
@@ -326,9 +326,9 @@ class Calibration:
     protocol: Name
     against: Literal["labels", "teacher"]
     teacher_temperature: Temperature | None
-    recordings: Some
-    groups: Some
-    folds: Some
+    recordings: Positive
+    groups: Positive
+    folds: Positive
     seeds: Seeds
     temperature: Temperature
     promised: Share

@@ -81,7 +81,7 @@ DETECTOR_RECORD = DetectorRecord(
 
 
 def detector_config():
-    """Return the configuration of a small detector with made-up measurements."""
+    """Return the configuration of a small detector with synthetic measurements."""
     return CheckpointConfig(
         "improved-ecapa-tdnn",
         ("cry", "other"),

@@ -38,6 +38,7 @@ from cry_model.backends.onnx_backend import (
 from cry_model.calibration import FLOOR
 from cry_model.checkpoint import (
     CheckpointConfig,
+    CheckpointError,
     load_checkpoint,
     move_into_place,
     write_atomically,
@@ -221,8 +222,14 @@ def export_checkpoint(
 def write_graph(
     path: Path, model: nn.Module, config: CheckpointConfig, more: Mapping[str, str] | None = None
 ) -> Path:
-    """Write one system as ONNX, with everything that an answer needs in the file's metadata."""
-    import onnx
+    """Write one system as ONNX, with everything that an answer needs in the file's metadata; raise
+    CheckpointError if onnx, or onnxruntime to quantise and measure the file, is missing."""
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        reason = f"Export needs {error.name}; install it with `pip install {error.name}`."
+        raise CheckpointError(reason) from error
 
     model, c = for_graph(model), config.front_end
     if config.detector is not None:

@@ -1,5 +1,6 @@
 """Test that every command has a complete help and refuses bad input in one sentence."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,15 @@ def test_invalid_options_are_refused_in_one_sentence(words, said, monkeypatch, t
     assert said in error
     assert len(error.splitlines()) == 1
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_export_names_the_missing_package(package, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["export", f"{DETECTOR}", "--out", f"{tmp_path}"]) == 2
+    assert capsys.readouterr().err == (
+        f"Export needs {package}; install it with `pip install {package}`.\n"
+    )
 
 
 # ``--set`` changes the preset, its augmentation, its front end, or the system's settings

@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -78,9 +77,7 @@ class ExportOptions(CorpusOptions):
 
 def run_export(options: ExportOptions) -> None:
     """Write the files; raise CheckpointError if the checkpoint is unusable, or unusable in int8;
-    DataError if onnx or its corpus is missing, or it cannot be pruned."""
-    if find_spec("onnx") is None:
-        raise DataError("Export needs the package onnx; install it with 'pip install onnx'.")
+    DataError if its corpus is missing, or it cannot be pruned."""
     folder = find_checkpoint(options.checkpoint)
     config = read_config(folder)
     if options.prune is not None:
