@@ -72,7 +72,7 @@ def map_test_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     """Yield a label's probability when the region that a map marks is kept, and when removed."""
     for title, run in _titled(cells):
         path = run.folder / "explanations.json"
-        rows = parsed(path, "python -m train check-explanations", _map_tests)
+        rows = parsed(path, "python -m train check-explanations of commit cf36738", _map_tests)
         yield from ({"probability of the first label": title, **row} for row in rows or ())
 
 

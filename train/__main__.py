@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import fit, grid, measure, publish, studies
+from train.cli import fit, grid, publish, studies
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError
 from train.fit.devices import as_found
@@ -24,19 +24,10 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "fit": (FitOptions, fit.run, FITTING),
     "grid": (grid.GridOptions, grid.run, FITTING),
     "train-detector": (studies.TrainDetectorOptions, studies.run_train_detector, FITTING),
-    "fingerprint": (fit.FingerprintOptions, fit.run_fingerprint, FITTING),
     "calibrate": (studies.CalibrateOptions, studies.run_calibrate, MEASURING),
     "permutation-test": (studies.PermutationTestOptions, studies.run_permutation_test, MEASURING),
-    "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
+    "ablate-attention": (studies.AblateAttentionOptions, studies.run_ablate_attention, MEASURING),
     "check-labels": (studies.CheckLabelsOptions, studies.run_check_labels, MEASURING),
-    "check-personal": (studies.CheckPersonalOptions, studies.run_check_personal, MEASURING),
-    "check-explanations": (
-        measure.CheckExplanationsOptions,
-        measure.run_check_explanations,
-        MEASURING,
-    ),
-    "measure-int8": (measure.MeasureInt8Options, measure.run_measure_int8, MEASURING),
-    "measure-pruning": (measure.MeasurePruningOptions, measure.run_measure_pruning, MEASURING),
     "export": (publish.ExportOptions, publish.run_export, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }

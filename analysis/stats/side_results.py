@@ -198,7 +198,9 @@ def read_pruning(folder: Path) -> PruningEffect | None:
     """Read the effect of pruning from a run's folder; None if it was not measured. Raise
     ResultsError if the file is malformed."""
     parse = partial(read, PruningEffect)
-    return parsed(folder / "pruning.json", "python -m train measure-pruning", parse)
+    return parsed(
+        folder / "pruning.json", "python -m train measure-pruning of commit cf36738", parse
+    )
 
 
 PERSONAL = Path("personal", "study.json")
@@ -255,7 +257,7 @@ class PersonalStudy:
 def read_personal(results: Path) -> PersonalStudy | None:
     """Read how often the personal model errs and how many cries it needs, from a results folder;
     None if that was not measured. Raise ResultsError if the file is malformed."""
-    return parsed(results / PERSONAL, "python -m train check-personal", _personal)
+    return parsed(results / PERSONAL, "python -m train check-personal of commit cf36738", _personal)
 
 
 def _personal(record: Record) -> PersonalStudy:

@@ -166,8 +166,12 @@ def cell_of(run):
     [
         ("../chance.json", "permutation-test", read_permutation_test),
         ("attention_effect.json", "ablate-attention", lambda r: attention_rows(cell_of(r))),
-        ("explanations.json", "check-explanations", lambda r: [*map_test_rows(cell_of(r))]),
-        ("pruning.json", "measure-pruning", lambda r: read_pruning(r.folder)),
+        (
+            "explanations.json",
+            "check-explanations of commit cf36738",
+            lambda r: [*map_test_rows(cell_of(r))],
+        ),
+        ("pruning.json", "measure-pruning of commit cf36738", lambda r: read_pruning(r.folder)),
     ],
 )
 def test_damaged_file_beside_a_run_gives_a_one_sentence_error(tmp_path, name, writer, read, text):

@@ -14,7 +14,6 @@ import torch
 
 import cry_model
 from cry_model.networks.layers import DifferentialAttention
-from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 from tests.plain import plain
 from tests.train import small_fit
@@ -235,44 +234,3 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
     effect(copied).unlink()
     assert ablate(tmp_path / "other", copied, "--system", WHOLE) == 2
     assert "are not those of the original fit" in capsys.readouterr().err
-
-
-# ``measure-int8`` and ``check-explanations``
-
-
-@pytest.fixture(scope="module")
-def one_seed(out, tmp_path_factory):
-    """Return a copy with only the folds of the full system under one seed."""
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    one = shutil.copytree(out, tmp_path_factory.mktemp("one"), dirs_exist_ok=True)
-    for folder in (one / "folds").glob("*/*/*/*"):
-        if folder.name.startswith("seed1") or folder.parent.name != WHOLE:
-            shutil.rmtree(folder)
-    return one
-
-
-def test_int8_is_measured_on_held_out_recordings(root, one_seed, capsys):
-    assert small_fit.command("measure-int8", root, one_seed) == 0
-    assert "top label changed for" in capsys.readouterr().out
-    found = read(one_seed, "int8.json")
-    rows = recording_means(predictions(one_seed).query("seed == 0"), LABELS)
-    right = plain("accuracy", label_numbers(rows, LABELS), probabilities_of(rows, LABELS))
-    accuracy = {kind: found[kind]["accuracy"]["value"] for kind in ("float32", "int8")}
-    assert accuracy["float32"] == pytest.approx(right)
-    assert found["recordings"] == rows["recording"].nunique()
-    assert 0 < found["distance"]["value"] < 0.1
-    difference = found["difference"]["accuracy"]["value"]
-    assert difference == pytest.approx(accuracy["int8"] - accuracy["float32"])
-
-
-def test_explanations_are_tested_on_held_out_recordings(root, one_seed, capsys):
-    assert small_fit.command("check-explanations", root, one_seed) == 0
-    assert "gradient_times_input: kept" in capsys.readouterr().out
-    found = read(one_seed, "explanations.json")
-    assert found["recordings"] == predictions(one_seed)["recording"].nunique()
-    assert set(found["maps"]) == {"gradient_times_input", "temporal_attention"}
-    for name, one in found["maps"].items():
-        kept, elsewhere = (one[k]["value"] for k in ("kept", "elsewhere"))
-        assert one["ahead"]["value"] == pytest.approx(kept - elsewhere)
-        assert (one["kept_more"] is None) == (name == "temporal_attention")

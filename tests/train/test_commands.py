@@ -70,7 +70,6 @@ NUMBERS = {
         (["ablate-attention"], "There are no such saved folds in"),
         (["export", "nowhere", "--out", "x"], "'nowhere' is neither a folder nor a model"),
         (["export", f"{DETECTOR}", "--out", "x", "--int8"], "leave --int8 out"),
-        (["measure-int8"], "There are no such saved folds in"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),
         (["publish", "--repo-id", "a/b"], "Give a checkpoint folder"),
         (["publish", "x", "--space", "--repo-id", "a/b"], "leave out the checkpoint"),

@@ -5,18 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model.checkpoint import HASHES, SALT, WEIGHTS
+from cry_model.checkpoint import WEIGHTS
 from cry_model.declared import read
 from cry_model.fingerprint import load_fingerprints
 from cry_model.records import Calibration
 from cry_model.sound import audio
 from tests.train.folders import contents
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, python, words
-from train.__main__ import main
 from train.data.cache import DATASETS, cache_path, prepare
 from train.data.corpus import cut_before_splitting
 from train.data.datasets import synthetic6
@@ -191,15 +189,7 @@ def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_p
     assert (tmp_path / CHECKPOINT / WEIGHTS).exists()
 
 
-def test_a_fit_leaves_fingerprints_and_they_can_be_added_later(copied_fit, made_up_root):
-    folder = copied_fit / CHECKPOINT
-    known = load_fingerprints(folder)
+def test_a_fit_leaves_fingerprints(finished_fit, made_up_root):
+    known = load_fingerprints(finished_fit / CHECKPOINT)
     heard = [known.know(audio.load(path)) for path in made_up_root.rglob("*.wav")]
     assert sum(heard) / len(heard) > 0.9
-    before = load_file(folder / WEIGHTS)
-    save_file({n: t for n, t in before.items() if n not in (SALT, HASHES)}, folder / WEIGHTS)
-    assert load_fingerprints(folder) is None
-    where = ("--data-root", made_up_root, "--cache", made_up_root / "cache")
-    assert main(["fingerprint", *map(str, (folder, "--dataset", "donateacry", *where))]) == 0
-    after = load_file(folder / WEIGHTS)
-    assert all(after[name].equal(before[name]) for name in before)

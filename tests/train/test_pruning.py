@@ -1,25 +1,18 @@
 """Test pruned models against the full model with the pruned channels set to zero."""
 
-import json
 import re
-import shutil
 from functools import partial
-from unittest.mock import Mock
 
-import pandas as pd
 import pytest
 import torch
 
-import cry_model
 from cry_model import CryClassifier, FrontEnd
-from cry_model.checkpoint import load_checkpoint, read_config
+from cry_model.checkpoint import read_config
 from cry_model.networks.registry import build_model
-from cry_model.results import label_numbers, probabilities_of, recording_means
-from tests.plain import plain
 from tests.train import small_fit
 from train.data.corpus import Corpus, DataError, Prepared
 from train.data.datasets.public import REASONS as LABELS
-from train.fit import pruning, trainer
+from train.fit import pruning
 from train.fit.presets import BEST
 from train.fit.run import Experiment
 from train.publish.hub import checkpoint_upload
@@ -131,71 +124,17 @@ def test_channels_without_effect_are_pruned_first(clips, accelerator):
     assert sorted([*kept.tolist(), *useless.tolist()]) == list(range(32))
 
 
-# ``measure-pruning``
+# ``export --prune``
 
 
 @pytest.fixture(scope="module")
 def out(made_up_root, tmp_path_factory):
-    """Fit two folds of a system of 16 channels, and measure them pruned to half of these."""
+    """Fit a system of 16 channels."""
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package)
     out = tmp_path_factory.mktemp("pruning")
-    assert small_fit.fit(made_up_root, out, "--save-folds", "--set", "channels=16") == 0
-    assert measure(made_up_root, out) == 0
+    assert small_fit.fit(made_up_root, out, "--set", "channels=16") == 0
     return out
-
-
-def measure(root, out):
-    how = ("--device", "cpu", "--ratios", 0.5)
-    return small_fit.command("measure-pruning", root, out, *how)
-
-
-def test_full_and_pruned_folds_are_measured_on_held_out_recordings(out):
-    folder = out / small_fit.RESULTS
-    found = json.loads((folder / "pruning.json").read_text())
-    full, _, half, _ = found["variants"]
-    labels = json.loads((folder / "run.json").read_text())["labels"]
-    rows = recording_means(pd.read_csv(folder / "predictions.csv"), labels)
-    right = plain("accuracy", label_numbers(rows, labels), probabilities_of(rows, labels))
-    assert full["scores"]["accuracy"]["value"] == pytest.approx(right)
-    assert full["difference"]["accuracy"] == {"value": 0, "low": 0, "high": 0}
-    gain = half["scores"]["accuracy"]["value"] - right
-    assert half["difference"]["accuracy"]["value"] == pytest.approx(gain)
-    assert (full["channels"], half["channels"], half["epochs"]) == (16, 8, 1)
-    assert 0.25 < half["multiply_adds"] / full["multiply_adds"] < 0.5
-    assert half["bytes"] < full["bytes"]
-    assert (found["seeds"], found["folds"]) == ([0], 2)
-    model, config = load_checkpoint(next((out / "pruned" / "0.5").rglob("seed0-fold1")))
-    assert config.settings["channels"] == model.channels == 8
-    assert config.training["teacher"]["name"] == config.training["start"]["name"] == "seed0-fold1"
-
-
-def test_only_a_changed_fold_is_pruned_again_on_its_training_part(
-    out, made_up_root, tmp_path, monkeypatch, capsys
-):
-    copy = shutil.copytree(out, tmp_path / "runs")
-    importance_of = Mock(side_effect=pruning.importance_of)
-    fit = Mock(side_effect=trainer.fit)
-    monkeypatch.setattr(pruning, "importance_of", importance_of)
-    monkeypatch.setattr(trainer, "fit", fit)
-    first = sorted((copy / "pruned").rglob("model.safetensors"))
-    times = [path.stat().st_mtime_ns for path in first]
-    folder = next((copy / "folds").rglob("seed0-fold1"))
-    model, config = load_checkpoint(folder)
-    with torch.no_grad():
-        model.classifier.bias[0] += 1
-    cry_model.save_checkpoint(folder, model, config)
-    assert measure(made_up_root, copy) == 0
-    again = [path.stat().st_mtime_ns for path in first]
-    assert [now == before for now, before in zip(again, times, strict=True)] == [True, False]
-    assert capsys.readouterr().out.count(": already done.") == 1
-    table = pd.read_csv(copy / small_fit.RESULTS / "predictions.csv")
-    heard = (importance_of.call_args.args[2], fit.call_args.args[2].clips)
-    learnt = set(table.loc[table["fold"] != 1, "group"])
-    assert [{item.group for item in clips.items} for clips in heard] == [learnt, learnt]
-
-
-# ``export --prune``
 
 
 def export(root, out, to):

@@ -2,24 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
 
-from cry_model.checkpoint import load_checkpoint
-from cry_model.fingerprint import write_fingerprints
-from cry_model.sound.front_end_config import AcousticConfig
 from train.cli.options import CORPORA, CorpusOptions, FitOptions, one_of, option
 from train.cli.plan import check, make_device, plan, systems_of
-from train.data.cache import DATASETS, cautions, describe, find_corpus, prepare
-from train.data.corpus import DataError, Prepared
+from train.data.cache import DATASETS, cautions, describe, prepare
+from train.data.corpus import Prepared
 from train.data.download import download
 from train.data.splits import FOLDS, has_test_part
 from train.fit.cross_validation import run_fit
 from train.fit.devices import of_main
-from train.fit.predict import fingerprints_of
 from train.fit.presets import PRESETS
 from train.fit.run import Experiment
 from train.publish import hub
@@ -118,33 +113,3 @@ def heard(experiment: Experiment) -> list[str]:
     outer, data = experiment.outer_fold, experiment.data
     folds = experiment.folds if outer is None else outer.folds
     return [describe(data), *cautions(data, folds, experiment.protocol)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FingerprintOptions(CorpusOptions):
-    """Add to a checkpoint the fingerprints of the recordings that it was trained on.
-
-    The model can then warn that a recording was in its training data. Only salted hashes are
-    stored, no audio. 'fit' does this by itself.
-    """
-
-    checkpoint: Annotated[Path, typer.Argument(help="folder of the checkpoint")]
-    dataset: Annotated[
-        list[str],
-        option(f"the corpora it was fitted on: {CORPORA}", parser=one_of(DATASETS)),
-    ]
-
-
-def run_fingerprint(options: FingerprintOptions) -> None:
-    """Write fingerprints next to the weights; raise DataError without a corpus or without audio."""
-    _, config = load_checkpoint(options.checkpoint)
-    if isinstance(config.front_end, AcousticConfig):
-        raise DataError("A model fitted on features cannot have fingerprints of sounds.")
-    corpora = [
-        find_corpus(name, options.data_root, options.cache, config.front_end).clips
-        for name in options.dataset
-    ]
-    found = fingerprints_of(corpora, config.front_end.sample_rate)
-    write_fingerprints(options.checkpoint, found)
-    count = sum(len(clips.items) for clips in corpora)
-    print(f"{len(found.hashes):,} hashes of {count} recordings in {options.checkpoint}.")

@@ -216,16 +216,3 @@ class FitOptions(FittingOptions):
     def reports_only(self) -> bool:
         """Return whether the fit only gives scores, as with --outer-fold, and no checkpoint."""
         return self.outer_fold is not None or self.permute_labels is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SavedFoldsOptions(CorpusOptions):
-    """Options that select among the folds saved by ``fit --save-folds``."""
-
-    out: Annotated[Path, option("where 'fit' saved results and folds")] = Path("runs")
-    dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
-    protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
-    system: Annotated[
-        list[str],
-        option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
-    ] = ()

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from cry_model.backends.onnx_export import export_checkpoint
 from cry_model.checkpoint import (
@@ -18,7 +20,7 @@ from cry_model.checkpoint import (
 )
 from cry_model.fingerprint import write_fingerprints
 from cry_model.hub import find_checkpoint
-from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.front_end_config import Clip, FrontEndConfig, cut
 from train.cli.options import (
     CORPORA,
     CorpusOptions,
@@ -30,7 +32,7 @@ from train.cli.options import (
     share,
 )
 from train.data.cache import DATASETS, find_corpus
-from train.data.corpus import DataError, Prepared
+from train.data.corpus import Clips, DataError, Prepared
 from train.data.splits import FOLDS
 from train.fit.cross_validation import fit_on_everything, hold_back
 from train.fit.devices import make_accelerator
@@ -41,7 +43,8 @@ from train.fit.run import Experiment, Run
 from train.publish import hub
 from train.publish.card import add_measurement
 from train.scoring.results import as_json
-from train.studies.compression import some_pieces
+
+CALIBRATED_ON = 100  # recordings, at most, for the quantisation ranges of int8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,14 @@ def run_export(options: ExportOptions) -> None:
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MB")
 
 
+def some_pieces(clips: Clips, config: CheckpointConfig) -> list[NDArray[np.float32]]:
+    """Return the first piece (1, samples) of recordings spaced evenly over the corpus."""
+    count = len(clips.items)
+    chosen = np.linspace(0, count - 1, min(count, CALIBRATED_ON)).round().astype(int)
+    waves = (clips.waveforms[i] for i in chosen)
+    return [cut(Clip(wave, 0.0), config.front_end).waveforms[:1].numpy() for wave in waves]
+
+
 def learnt_by(options: ExportOptions, config: CheckpointConfig) -> Prepared:
     """Return the corpus that a checkpoint was trained on; raise CheckpointError if unsuitable."""
     if config.detector is not None or not isinstance(config.front_end, FrontEndConfig):
@@ -113,7 +124,7 @@ def prune(options: ExportOptions, folder: Path) -> Path:
             raise CheckpointError(f"{options.out} already has a checkpoint; choose another --out.")
     left, preset = channels_left(model, options.prune), recorded_preset(config)
     if "fold" in config.training:
-        raise DataError("This is one fold; do not fit it on its test part: use measure-pruning.")
+        raise DataError("This is one fold; do not fit it on its test part.")
     data = learnt_by(options, config)
     data = replace(data, clips=data.clips.labelled())
     if data.corpus.labels != config.labels:
@@ -130,7 +141,7 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     print(
         f"{left} of {model.channels} channels are kept. Fine-tuning on {data.corpus.name} takes "
         f"{shorter(preset).epochs} epochs of {len(data.clips.items)} recordings. The pruned model "
-        "has no scores or prediction sets; measure-pruning shows what pruning costs.",
+        "has no scores or prediction sets; docs/results.md shows what pruning costs.",
         flush=True,
     )
     clips, _ = hold_back(full, data.clips, seed)

@@ -1,32 +1,37 @@
-"""Run ``python -m train calibrate``, ``permutation-test``, ``train-detector`` and ``check-...``."""
+"""Run ``python -m train train-detector`` and the commands that measure."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from accelerate import Accelerator
 
 from cry_model.checkpoint import (
     CONFIG,
+    WEIGHTS,
     CheckpointConfig,
+    CheckpointError,
     load_checkpoint,
     to_json,
     write_atomically,
 )
 from cry_model.declared import read
 from cry_model.hub import find_checkpoint
-from cry_model.networks.registry import make_front_end
+from cry_model.networks.registry import list_models, make_front_end
 from cry_model.records import Calibration, Evaluation, words
-from cry_model.results import RUN, whole_seeds, write_record
+from cry_model.results import PREDICTIONS, RUN, whole_seeds, write_record
 from cry_model.sound.audio import Recording
 from cry_model.sound.frontend import FrontEnd
 from train.cli.options import (
     A_FILE,
     CORPORA,
     LARGEST,
+    SYSTEMS,
     Checkpoint,
     CorpusOptions,
     Coverage,
+    Device,
     Options,
     Protocols,
     Seeds,
@@ -37,27 +42,31 @@ from train.cli.options import (
 from train.cli.plan import require_settings
 from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.cache import describe as describe_corpus
-from train.data.corpus import DataError, Item
+from train.data.corpus import DataError, Item, permute_labels
 from train.data.datasets import challenge6, detector
-from train.data.splits import FOLDS, PROTOCOLS
+from train.data.datasets import folder as own_folder
+from train.data.splits import FOLDS, PROTOCOLS, OuterFold
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
 from train.fit.detector import find_examples, require_steps
 from train.fit.devices import make_accelerator
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides, usual_preset
+from train.fit.pruning import recorded_precision
 from train.fit.run import Experiment, Run
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
 from train.scoring.detector import describe
+from train.scoring.results import Cell, find_cells
+from train.studies import attention_ablation
+from train.studies.attention_ablation import ablations
 from train.studies.detector import run_check
 from train.studies.label_check import LEAVE_OUT, PROBABLE, check_labels
 from train.studies.permutation_test import chance
-from train.studies.personal import run_study
 
 SYSTEM = "resnet18"  # of the detector
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """Entries of ``training`` and ``configuration`` that a checkpoint and its run must share."""
-CHANCE = "chance.json"
+CHANCE, EFFECT = "chance.json", "attention_effect.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +182,93 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AblateAttentionOptions(CorpusOptions):
+    """Measure the effect of each attention on the predictions of saved folds.
+
+    Models saved by 'fit --save-folds' predict again, with each attention replaced by a mean or
+    uniform one. The differences go to attention_effect.json next to the predictions. A file newer
+    than predictions and weights is not computed again.
+    """
+
+    out: Annotated[Path, option("where 'fit' saved results and folds")] = Path("runs")
+    dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
+    protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
+    system: Annotated[
+        list[str],
+        option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
+    ] = ()
+    device: Device = "auto"
+
+
+def run_ablate_attention(options: AblateAttentionOptions) -> None:
+    """Measure each selected cell from its saved folds; write and print the differences.
+
+    Raise DataError if no saved folds match, or after the last cell if some cells failed.
+    """
+    wrong = []
+    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
+        try:
+            model, config = load_checkpoint(cell.saved[0][2])
+            if is_measured(cell):
+                said = "already measured."
+            elif not ablations(model):
+                said = "has no attention to ablate."
+            else:
+                accelerator = make_accelerator(options.device, recorded_precision(config))
+                run = rebuild(cell, config, options.data_root, options.cache, accelerator)
+                with run.lock(cell.results_folder):  # so that no fit changes the folds meanwhile
+                    found = attention_ablation.measure(run, cell.saved)
+                    cell.write(EFFECT, found)
+                said = attention_ablation.describe(found)
+            print(f"{cell}: {said}", flush=True)
+        except (CheckpointError, DataError) as error:
+            wrong.append(f"{cell}: {error}")
+    if wrong:
+        raise DataError("\n".join(wrong))
+
+
+def is_measured(cell: Cell) -> bool:
+    """Return whether the result file exists and is newer than predictions and weights."""
+    made_of = [cell.results_folder / PREDICTIONS, *(at / WEIGHTS for *_, at in cell.saved)]
+    effect = cell.results_folder / EFFECT
+    if not all(path.exists() for path in (effect, *made_of)):
+        return False
+    return effect.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in made_of)
+
+
+def rebuild(
+    cell: Cell, config: CheckpointConfig, root: Path | None, cache: Path, accelerator: Accelerator
+) -> Run:
+    """Rebuild the run of a cell, with its recordings and splits; ``config`` is of any of its folds.
+
+    Raise DataError if its recordings are missing or differ, or if it had a teacher."""
+    record = results.existing_record(cell.results_folder)
+    if record is None:
+        raise DataError(f"There is no run.json for these folds in {cell.results_folder}.")
+    seeds = tuple(sorted({seed for seed, _, _ in cell.saved}))
+    front_end, ran = config.front_end, record["configuration"]
+    with results.trusting(cell.results_folder / RUN):
+        teacher, settings = ran["teacher"], dict(ran["settings"])
+        outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
+        permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
+    if teacher is not None:  # the split may depend on labels that the teacher gave
+        raise DataError("This fit had a teacher; only fits without one can be rebuilt.")
+    of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
+    name = own_folder.NAME if of_folders else cell.dataset
+    data = find_corpus(name, root, cache, front_end)
+    clips = data.clips.labelled()  # without a teacher, a fit ignores unlabelled recordings
+    if permutation is not None:
+        clips = permute_labels(clips, data.corpus.labels, permutation)
+    data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
+    preset = replace(usual_preset(cell.system, cell.dataset), front_end=front_end)
+    what = cell.system, data, cell.protocol, preset, folds, accelerator, settings
+    experiment = Experiment(*what, outer_fold=outer_fold, permutation=permutation)
+    if experiment.fingerprint != ran.get("data"):
+        raise DataError(f"The recordings of {cell.dataset} are not those of the original fit.")
+    return Run(experiment, seeds, cell.out)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainDetectorOptions(CorpusOptions):
     """Train and evaluate the detector that tells a baby's cry from other sounds.
 
@@ -252,28 +348,3 @@ def run_check_labels(options: CheckLabelsOptions) -> None:
     """Run the evaluation; write both result files for each model and print the scores."""
     names = [one.name for one in fields(options) if one.name != "data_root"]
     check_labels(options.root(), **{name: getattr(options, name) for name in names})
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckPersonalOptions(CorpusOptions):
-    """Measure how soon a personal model beats chance, and how often it wrongly claims to.
-
-    Uses simulated parents, synthetic babies, and the installations of Donate-a-Cry that have
-    several recordings and reasons. Results go to OUT/results/personal.
-    """
-
-    checkpoint: Annotated[Path, typer.Argument(help="folder of the model for the embeddings")]
-    parents: Annotated[int, option("simulated with nothing to find", min=8)] = 400
-    out: Annotated[Path, option("folder of results")] = Path("runs")
-
-
-def run_check_personal(options: CheckPersonalOptions) -> None:
-    """Run the study and print a line for each part."""
-    found = run_study(options.checkpoint, options.root(), options.out, options.parents)
-    for one in found["false_alarms"]:
-        count, of = (one["better"][name] for name in ("count", "of"))
-        print(f"{count} of {of} parents wrongly told 'better' in {one['nights']} nights.")
-    for one in found["power"]:
-        needed = one["cries_for_80_percent"] or "not enough"
-        print(f"d = {one['effect']}, {one['labels_correct']:.0%} right: {needed} cries.")
-    print(f"Donate-a-Cry: {found['donateacry']['pooled']}")
