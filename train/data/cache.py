@@ -1,8 +1,7 @@
 """List the corpora by name, and decode each once, into one safetensors file of int16 samples.
 
-The samples come from :meth:`cry_model.sound.frontend.FrontEnd.prepare` (one rate, band and level,
-ends trimmed). They are scaled to each clip's peak, so quantisation noise lies 96 dB below it. Front
-ends with equal preparation, such as log-mel and MFCC, share a file.
+Samples are scaled to each clip's peak, so quantisation noise lies 96 dB below it. Front ends with
+equal preparation, such as log-mel and MFCC, share a file.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
@@ -102,26 +100,18 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # a second process waits and reuses the file
         if not path.exists() or read_header(path).get("listing") != state:
-            with one_thread():
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # rounding in resampling depends on it, and so the fingerprint
+            try:
                 clips = load_clips(corpus, make_front_end(config), dataset.load)
                 if dataset.regroup is not None:
                     clips = regrouped(corpus, clips, dataset.regroup, config)
+            finally:
+                torch.set_num_threads(threads)
             write_atomically(path, encode(corpus, clips, config, state))
             del clips  # two copies of a large corpus may not fit in memory
         data = load(path, config)
     return replace(data, corpus=replace(data.corpus, notes=corpus.notes)), path
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread within the context. Rounding in resampling depends on their number, and
-    with it the data fingerprint that identifies a run on another machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def regrouped(
@@ -173,8 +163,7 @@ def load(path: Path, config: AnyConfig) -> Prepared:
     """Read what :func:`prepare` wrote; raise DataError if missing, damaged or of another config."""
     if not path.exists():
         raise DataError(f"There is no file '{path}'; 'python -m train prepare' writes one.")
-    header = read_header(path)
-    if not header:
+    if not (header := read_header(path)):
         raise DataError(f"'{path}' is damaged or not a prepared corpus; prepare it again.")
     if json.loads(header["preparation"]) != preparation(config):
         raise DataError(f"'{path}' was prepared for another front end; prepare it for this one.")
@@ -182,15 +171,13 @@ def load(path: Path, config: AnyConfig) -> Prepared:
         samples, lengths, peaks, seconds, rates = map(
             file.get_tensor, ("samples", "lengths", "peaks", "seconds", "rates")
         )
-    items = tuple(
-        Item(**{**fields, "path": Path(fields["path"])}) for fields in json.loads(header["items"])
-    )
+    items = tuple(Item(Path(facts.pop("path")), **facts) for facts in json.loads(header["items"]))
     corpus = Corpus(header["name"], tuple(json.loads(header["labels"])), items, header["licence"])
     parts = zip(samples.split(lengths.tolist()), peaks, strict=True)
     waveforms = tuple(part.float() * (peak / 32767) for part, peak in parts)
     labels, left_out = torch.tensor(corpus.indices()), json.loads(header["left_out"])
-    facts = tuple(seconds.tolist()), tuple(rates.tolist())
-    return Prepared(corpus, Clips(items, labels, *facts, waveforms, left_out))
+    seconds, rates = tuple(seconds.tolist()), tuple(rates.tolist())
+    return Prepared(corpus, Clips(items, labels, seconds, rates, waveforms, left_out))
 
 
 def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
@@ -251,11 +238,11 @@ def describe(data: Prepared) -> str:
     clips, left_out = data.clips, data.clips.left_out
     unlabelled = len(clips.labelled(False).items)
     groups = len({item.group for item in clips.items})
-    lines = [f"Left out {recording}: {why}" for recording, why in left_out.items()]
-    lines.append(
+    lines = [
+        *(f"Left out {recording}: {why}" for recording, why in left_out.items()),
         f"{data.corpus.name}: {len(clips.items)} recordings in {groups} groups, "
-        f"{unlabelled} of them unlabelled, {len(left_out)} left out."
-    )
+        f"{unlabelled} of them unlabelled, {len(left_out)} left out.",
+    ]
     if has_test_part(clips.items):
         fold_of = Counter(item.fold for item in clips.items)
         lines.append(
@@ -287,8 +274,8 @@ def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
     else:
         groups = table.groupby("label")["group"].nunique()
         if few := [f"{label} ({count})" for label, count in groups.items() if count < folds]:
-            names = ", ".join(few)
-            found.append(f"fewer than {folds} groups, so some folds lack the label: {names}.")
+            few = ", ".join(few)
+            found.append(f"fewer than {folds} groups, so some folds lack the label: {few}.")
     guessed = set(table["recording"]).issuperset(table["group"])
     if protocol == "baby" and guessed and data.corpus.name.startswith(f"{folder.NAME}-"):
         found.append(

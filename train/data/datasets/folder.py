@@ -1,8 +1,4 @@
-"""Read a user's own recordings: the data root is the corpus, and its folders are the labels.
-
-The layouts of the Hub's audio folders are supported too: a split (``train/<label>``,
-``test/<label>``) and ``metadata.csv``.
-"""
+"""Read a user's own recordings, in a folder per label or laid out as the Hub's audio folders."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
@@ -36,10 +32,8 @@ SPLITS: Mapping[str, str] = {
     **dict.fromkeys(("test", "testing", "testset", "eval", "evaluation"), "test"),
 }
 """Folder names of a split -> its part, as in the Hub's audio folders."""
-FILE_COLUMNS = ("file", "file_name")
 DELIMITERS = (",", ";", "\t", "|")  # semicolons where the comma is the decimal mark
-Tables = Mapping[str, tuple[Path, pd.DataFrame]]
-"""Name of a table -> its file and its rows."""
+Tables = Mapping[str, tuple[Path, pd.DataFrame]]  # name of a table -> its file and its rows
 
 
 def read(root: Path) -> Corpus:
@@ -65,17 +59,17 @@ def read(root: Path) -> Corpus:
         for name, path in files.items()
     }
     labels, groups = _told(tables, recordings)
-    layout = layout_of(recordings)
+    base, splits = layout_of(recordings)
     items, parts = [], []
     for name, path in recordings.items():
-        part, label = layout.place(name)
-        label = labels.get(name, label) or None
+        folders = name.removeprefix(base).split("/")[:-1]
+        parts.append(splits[folders.pop(0)] if splits and folders else None)
+        label = labels.get(name, composed(folders[0]) if folders else "") or None
         items.append(Item(path, label, name, name, groups.get(name, name)))
-        parts.append(part)
     pairs = zip(items, _folds(items, parts), strict=True)
     items = [replace(item, fold=fold) for item, fold in pairs]
     kinds = tuple(sorted({item.label for item in items if item.label is not None}))
-    notes += _notes(layout, kinds, from_tables=bool(labels))
+    notes += _notes(splits, kinds, from_tables=bool(labels))
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "data"  # for file names
     return Corpus(f"{NAME}-{safe}", kinds, tuple(items), LICENCE, tuple(notes))
 
@@ -149,26 +143,12 @@ def _name(path: Path, root: Path) -> str:
         return raw.decode("cp1252", "replace")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The interpretation of the folders."""
-
-    base: str  # their parent folder, with a trailing slash, or ""
-    # folder -> "train", "validation" or "test"; empty if the folders are labels
-    splits: Mapping[str, str]
-
-    def place(self, name: str) -> tuple[str | None, str | None]:
-        """Return a recording's part of the split and its label, both from its folders."""
-        folders = name.removeprefix(self.base).split("/")[:-1]
-        part = self.splits[folders.pop(0)] if self.splits and folders else None
-        return part, composed(folders[0]) if folders else None
-
-
-def layout_of(names: Iterable[str]) -> Layout:
+def layout_of(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     """Determine whether folders are a split or labels; a split has no other folders next to it.
 
-    Both may lie in a single parent folder, but labels only if its name ends in data or audio. Raise
-    DataError if other folders lie next to two or more parts of a split.
+    Both may lie in a single parent folder, but labels only if its name ends in data or audio.
+    Return this parent, with a trailing slash or "", and folder -> part of the split, empty if the
+    folders are labels. Raise DataError if other folders lie next to two or more parts of a split.
     """
     base, below, names = "", "", list(names)
     while True:
@@ -187,11 +167,11 @@ def layout_of(names: Iterable[str]) -> Layout:
             f"The folders {' and '.join(sorted(parts))} are a split, but {others[0]} is next to "
             "them; move it into one of them, or elsewhere."
         )
-    return Layout(base, parts) if parts and not others else Layout(below, {})
+    return (base, parts) if parts and not others else (below, {})
 
 
 def part_of(folder: str) -> str | None:
-    """Return the part of a split that a folder's name contains: "train" for Train or my-train."""
+    """Return the part of a split that a folder's name contains: "train" for my-Train."""
     words = re.split(r"[\W\d_]+", folder.casefold())
     parts = {SPLITS[word] for word in words if word in SPLITS}
     return parts.pop() if len(parts) == 1 else None
@@ -203,14 +183,23 @@ def _told(tables: Tables, recordings: Iterable[str]) -> tuple[dict[str, str], di
     Raise DataError unless tables with labels list all recordings below them, tables with groups
     together list all, and none is unknown or repeated.
     """
-    names = Names(recordings)
+    names = set(recordings)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[plain(name)].append(name)
     told: dict[str, dict[str, str]] = {"label": {}, "group": {}}
     for name, (path, table) in tables.items():
         columns = [column for column in told if column in table]
         for line, row in table.iterrows():
-            recording, where = names.find(_below(name), row["file"]), f"{path}, line {line}"
-            if recording is None:
-                raise DataError(f"{where}: there is no recording {row['file']}; correct the row.")
+            where = f"{path}, line {line}"
+            recording = _below(name) + composed(PureWindowsPath(row["file"]).as_posix())
+            if recording not in names:  # then the only one that matches without case and blanks
+                others = alike[plain(recording)]
+                if len(others) != 1:
+                    raise DataError(
+                        f"{where}: there is no recording {row['file']}; correct the row."
+                    )
+                recording = others[0]
             if any(recording in told[column] for column in columns):
                 raise DataError(f"{where}: {recording} is listed twice; keep one of the rows.")
             if not row.get("group", "-"):
@@ -219,7 +208,7 @@ def _told(tables: Tables, recordings: Iterable[str]) -> tuple[dict[str, str], di
                 told[column][recording] = composed(row[column])
     for name, (path, table) in tables.items():
         for column, below in (("label", _below(name)), ("group", "")):
-            missing = {n for n in names.names if n.startswith(below)} - set(told[column])
+            missing = {n for n in names if n.startswith(below)} - set(told[column])
             if column in table and missing:
                 listed = _few(sorted(missing))
                 raise DataError(f"{path} does not list {listed}; add a row for each recording.")
@@ -243,10 +232,10 @@ def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | Non
     ]
 
 
-def _notes(layout: Layout, labels: Sequence[str], from_tables: bool) -> Iterator[str]:
+def _notes(splits: Iterable[str], labels: Sequence[str], from_tables: bool) -> Iterator[str]:
     """Yield notes on interpretations that the user may not expect."""
-    if layout.splits:
-        yield f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}."
+    if splits:
+        yield f"Read as a split, not as labels: {', '.join(sorted(splits))}."
         if not labels:
             yield "No labels: in a split, put label folders inside each part."
     elif not from_tables:
@@ -283,7 +272,7 @@ def _parse(text: str, needed: set[str]) -> pd.DataFrame:
     for delimiter in DELIMITERS:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         columns = [cell.strip().casefold() for cell in next(lines, [])]
-        columns = ["file" if name in FILE_COLUMNS else name for name in columns]
+        columns = ["file" if name == "file_name" else name for name in columns]
         if needed <= {*columns}:
             break
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
@@ -298,25 +287,8 @@ def _parse(text: str, needed: set[str]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
 
 
-class Names:
-    """Finds the recordings that a table names."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = set(names)
-        self.alike: dict[str, list[str]] = defaultdict(list)
-        for name in self.names:
-            self.alike[plain(name)].append(name)
-
-    def find(self, below: str, file: str) -> str | None:
-        """Return the recording ``file`` below a folder (with a trailing slash, or ""); if there is
-        none, the only one that matches without case and blanks. Accept Windows paths."""
-        name = below + composed(PureWindowsPath(file).as_posix())
-        alike = self.alike.get(plain(name), [])
-        return name if name in self.names else alike[0] if len(alike) == 1 else None
-
-
 def composed(text: str) -> str:
-    """Return the text in Unicode NFC: each accented letter as one character, as is usual."""
+    """Return the text in Unicode NFC: each accented letter as one character."""
     return unicodedata.normalize("NFC", text)
 
 
