@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile
 
-from cry_model.checkpoint import move_into_place
 from train.data.corpus import Archive, ArchiveFolder, DataError
 
-PAUSES = (1.0, 3.0, 9.0)  # s, before each further attempt
 TIMEOUT = 30.0  # s without data
-README = "README.md"
 
 
 def download(name: str, archive: Archive | None, root: Path) -> None:
@@ -64,30 +60,21 @@ def _is_there(folder: Path) -> bool:
 
 
 def fetch(url: str, target: Path) -> None:
-    """Download ``url`` to ``target`` atomically; retry if the connection or the server fails.
-    Raise DataError if the server refuses, or if all attempts fail."""
-    from pooch import HTTPDownloader
+    """Download ``url`` to ``target`` atomically, in up to four attempts, or raise DataError."""
+    from pooch import HTTPDownloader, Pooch
     from requests.exceptions import RequestException
 
-    part = target.with_name(f"{target.name}.part")
-    get = HTTPDownloader(progressbar=True, timeout=TIMEOUT)
-    for pause in (0.0, *PAUSES):
-        time.sleep(pause)
-        try:
-            get(url, str(part), None)
-            move_into_place(part, target)
-            return
-        except RequestException as error:
-            status = None if error.response is None else error.response.status_code
-        finally:
-            part.unlink(missing_ok=True)
-        if status is not None and status < 500:
-            break
-    failure = "the connection failed" if status is None else f"answer {status}"
-    raise DataError(
-        f"{url} could not be downloaded ({failure}); run this again later, or download it "
-        f"yourself, save it as {target} and run this again."
-    )
+    name, get = target.name, HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    source = Pooch(target.parent, "", {name: None}, urls={name: url}, retry_if_failed=3)
+    try:
+        source.fetch(name, downloader=get)
+    except RequestException as error:
+        answer = error.response
+        failure = "the connection failed" if answer is None else f"answer {answer.status_code}"
+        raise DataError(
+            f"{url} could not be downloaded ({failure}); run this again later, or download it "
+            f"yourself, save it as {target} and run this again."
+        ) from None
 
 
 def take(whole: Path, folder: ArchiveFolder, target: Path, file: Path) -> int:
@@ -109,7 +96,7 @@ def take(whole: Path, folder: ArchiveFolder, target: Path, file: Path) -> int:
             "nothing was extracted: delete it to download it again."
         )
     target.mkdir()
-    for path in whole.glob(f"*/{README}"):
+    for path in whole.glob("*/README.md"):
         shutil.copy(path, target)
     for name, path in found.items():
         (target / name).parent.mkdir(exist_ok=True)
