@@ -1,7 +1,4 @@
-"""Describe a corpus, and hold its recordings in memory, prepared for a front end.
-
-A 7 s clip takes 0.2 MB at 8 kHz, so whole corpora fit on any device.
-"""
+"""Describe a corpus, and hold its recordings in memory, prepared for a front end."""
 
 from __future__ import annotations
 
@@ -24,9 +21,6 @@ from cry_model.sound.front_end_config import AcousticConfig, AnyConfig, Clip, cu
 
 ONLY_LEARNT = -1
 """The fold of a recording outside the official test part."""
-UNEXPECTED = "This recording could not be read ({}); please report it and give another file."
-PREPARES = ("sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin")
-"""The fields of a front end's configuration that determine the output of ``prepare``."""
 FAMILIES = (
     {"donateacry", "donateacry_ios", "cries", "detector"},
     {"esc10", "cries", "detector"},
@@ -65,14 +59,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A dataset: its recordings, not yet decoded, its labels in the order of the logits, its
-    licence, and notes for the user on what was found and skipped."""
+    """A dataset, not yet decoded."""
 
     name: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # in the order of the logits
     items: tuple[Item, ...]
     licence: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # for the user: what was found and skipped
 
     def indices(self, items: Sequence[Item] | None = None) -> list[int]:
         """Return the label of each item as an index into ``labels``; -1 if it is unlabelled."""
@@ -192,7 +185,10 @@ def load_clips(
                 "run 'python -m train prepare' where it is installed and copy the file."
             ) from None
         except Exception as error:  # must not stop the other recordings
-            left_out[item.recording] = UNEXPECTED.format(type(error).__name__)
+            left_out[item.recording] = (
+                f"This recording could not be read ({type(error).__name__}); please report it and "
+                "give another file."
+            )
     if not found:
         first, why = next(iter(left_out.items()))
         raise DataError(f"No recording of {corpus.name} could be read. {first}: {why}")
@@ -221,24 +217,21 @@ def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
         return parts if length / parts >= config.min_seconds else max(1, parts - 1)
 
     cuts = [wave.tensor_split(count(wave)) for wave in clips.waveforms]
-    numbers = [(i, number) for i, parts in enumerate(cuts) for number in range(len(parts))]
-    whole = clips.subset([i for i, _ in numbers])
-    pairs = zip(whole.items, numbers, strict=True)
-    return replace(
-        whole,
-        items=tuple(replace(item, piece=number) for item, (_, number) in pairs),
-        seconds=tuple(clips.seconds[i] / len(cuts[i]) for i, _ in numbers),
-        waveforms=tuple(part for parts in cuts for part in parts),
-    )
+    whole = clips.subset([i for i, parts in enumerate(cuts) for _ in parts])
+    numbers = [number for parts in cuts for number in range(len(parts))]
+    items = [replace(item, piece=n) for item, n in zip(whole.items, numbers, strict=True)]
+    waves = tuple(part for parts in cuts for part in parts)
+    pairs = zip(clips.seconds, cuts, strict=True)
+    seconds = tuple(length / len(parts) for length, parts in pairs for _ in parts)
+    return replace(whole, items=tuple(items), seconds=seconds, waveforms=waves)
 
 
 def permute_labels(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
     """Permute labels among groups with equally many recordings, and then within each group.
 
-    This keeps label frequencies and the mix of labels within groups. If labels depend on the sound
-    only through the size of a group, all such permutations are equally likely. A group may get its
-    own labels; a group of unique size always does, in another order. All clips must be labelled;
-    the parts of a recording keep a common label.
+    If labels depend on the sound only through the size of a group, all such permutations are
+    equally likely. A group of unique size keeps its labels, in another order. All clips must be
+    labelled; the parts of a recording keep a common label.
     """
     label_of = {item.recording: item.label for item in clips.items}
     of_group: dict[str, list[str]] = defaultdict(list)
@@ -261,4 +254,5 @@ def preparation(config: AnyConfig) -> dict[str, float | str]:
     """Return the front end settings that determine the content of a prepared file."""
     if isinstance(config, AcousticConfig):  # keeps original level and length
         return {"kind": config.kind, "sample_rate": config.sample_rate}
-    return {name: getattr(config, name) for name in PREPARES}
+    names = ("sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin")
+    return {name: getattr(config, name) for name in names}

@@ -8,7 +8,6 @@ are then in both training and test set. ``recording`` keeps all pieces of a reco
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -32,8 +31,7 @@ from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item
 
 Folds = NDArray[np.int64]
 
-FOLDS = 5
-"""Default number of folds of a cross-validation."""
+FOLDS = 5  # by default
 NEITHER = -2
 """Fold of items that are not tested, nor trained on, as they share a group with a test part."""
 
@@ -73,10 +71,10 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
             )
         return np.array([item.fold for item in items])
     keys = [PROTOCOLS[protocol](item) for item in items]
-    if len(set(keys)) < folds:
+    if (groups := len(set(keys))) < folds:
         raise DataError(
-            f"{folds} folds need as many groups under protocol {protocol}, but there are "
-            f"{len(set(keys))}; use fewer --folds, or another --protocol."
+            f"{folds} folds need as many groups under protocol {protocol}, but there are {groups}; "
+            "use fewer --folds, or another --protocol."
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels = [item.label for item in items]
@@ -143,14 +141,10 @@ Pair = tuple[int, int]  # indices into a list of items
 
 def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: float) -> list[Pair]:
     """Pair items of one label, adjacent in length, that differ by at most ``tolerance`` seconds."""
-    alike = defaultdict(list)
-    for i, item in enumerate(items):
-        alike[item.label].append(i)
-    pairs = []
-    for members in alike.values():
-        members.sort(key=lambda i: seconds[i])
-        pairs += [(i, j) for i, j in pairwise(members) if seconds[j] - seconds[i] <= tolerance]
-    return pairs
+    lengths = pd.Series(seconds).sort_values(kind="stable")
+    alike = lengths.groupby([items[i].label for i in lengths.index]).groups.values()
+    pairs = (pair for members in alike for pair in pairwise(members.tolist()))
+    return [(i, j) for i, j in pairs if seconds[j] - seconds[i] <= tolerance]
 
 
 def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
@@ -170,12 +164,9 @@ def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
 
 # 80 ms windows every 40 ms: long enough that a misalignment of half a hop has little effect.
 FRONT_END = FrontEndConfig(num_bands=32, num_filters=32, window=640, hop=320, fft=1024)
-THRESHOLD = 0.35  # similarity
 NEIGHBOURS = 300
-LEAST_SECONDS = 2.0
-SHORT_THRESHOLD = 0.6  # of a recording that holds less than LEAST_SECONDS
-
-LEAST_FRAMES = LEAST_SECONDS * FRONT_END.sample_rate / FRONT_END.hop
+THRESHOLD, SHORT_THRESHOLD = 0.35, 0.6  # similarity; of recordings of less than LEAST_FRAMES
+LEAST_FRAMES = 2.0 * FRONT_END.sample_rate / FRONT_END.hop  # 2 s
 
 Changes = NDArray[np.float32]  # (bands, frames - 1)
 

@@ -1,14 +1,10 @@
 """List the detector's corpus: cries, and all other sounds that are available or synthesised.
 
-Cries come from both folders of Donate-a-Cry, each upload once, and from ESC-10. Other sounds are
-the nine other classes of ESC-10; spoken digits joined into speech, at their own pitch and as high
-as a child's; :mod:`~train.data.datasets.other_sounds`; and :mod:`~train.data.synthetic_sounds`.
-Android uploads that are not in those two folders have no label, because most contain no audible
-cry. A recording's name begins with its kind. No cry is synthetic: when synthetic cries were
-included, the detector took chainsaws and music for cries.
-
-Each corpus is split into five folds: ESC-10 as by its authors, Donate-a-Cry by installation, speech
-by speaker, packages by voice, instrument or folder, and synthetic sounds by number.
+Cries come from both folders of Donate-a-Cry and from ESC-10. Other sounds are the other classes of
+ESC-10; spoken digits joined into speech, at their own pitch and as high as a child's;
+:mod:`~train.data.datasets.other_sounds`; and :mod:`~train.data.synthetic_sounds`. Android uploads
+that are not in those two folders have no label, because most contain no audible cry. No cry is
+synthetic: when synthetic cries were included, the detector took chainsaws and music for cries.
 """
 
 from __future__ import annotations
@@ -57,7 +53,13 @@ def read(root: Path) -> Corpus:
     found = other_sounds.read(root).items
     uploads = tuple(_uploads(root))
     android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
-    items = (*uploads, *android, *_others(root), *found, *_made())
+    path = Path(synthetic_sounds.__file__)  # its modification time invalidates the cached sounds
+    made = (
+        _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
+        for kind, count in MADE.items()
+        for number in range(count)
+    )
+    items = (*uploads, *android, *_others(root), *found, *made)
     licences = public.REASONS_LICENCE, public.SOUNDS_LICENCE, SPEECH_LICENCE, other_sounds.LICENCE
     return Corpus(NAME, LABELS, items, "; ".join(licences))
 
@@ -108,24 +110,10 @@ def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
 
 
 def _others(root: Path) -> Iterator[Item]:
-    """Yield the items of ESC-10 and of speech joined from spoken digits."""
+    """Yield the items of ESC-10 and of speech joined from spoken digits, or raise DataError."""
     for item in public.read_esc10(root).items:
         own = _item(item.path, str(item.label), item.recording, item.group, item.fold or 0)
         yield replace(own, source=item.source)
-    for fold, speaker in enumerate(read_speakers(root)):
-        for kind, number in product((SPEECH, RAISED_SPEECH), range(SPOKEN)):
-            yield _item(root / SPEECH, kind, f"{speaker}/{number}", speaker, fold % FOLDS)
-
-
-def _made() -> Iterator[Item]:
-    path = Path(synthetic_sounds.__file__)  # its modification time invalidates the cached sounds
-    for kind, count in MADE.items():
-        for number in range(count):
-            yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
-
-
-def read_speakers(root: Path) -> list[str]:
-    """Return the speakers in ``root/speech/<digit>_<speaker>_<take>.wav``, or raise DataError."""
     speakers = sorted({path.stem.split("_")[1] for path in (root / SPEECH).glob("*_*_*.wav")})
     if not speakers:
         raise DataError(
@@ -133,12 +121,14 @@ def read_speakers(root: Path) -> list[str]:
             "Digit Dataset (<digit>_<speaker>_<take>.wav) there, or name another folder with "
             "--data-root."
         )
-    return speakers
+    for fold, speaker in enumerate(speakers):
+        for kind, number in product((SPEECH, RAISED_SPEECH), range(SPOKEN)):
+            yield _item(root / SPEECH, kind, f"{speaker}/{number}", speaker, fold % FOLDS)
 
 
 def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recording:
-    """Join one speaker's words at random, with pauses, into :data:`SECONDS` of speech; ``number``
-    seeds order, pauses and pitch. Raised speech is played faster, which raises its pitch."""
+    """Join one speaker's words at random into speech; ``number`` seeds order, pauses and pitch.
+    Raised speech is played faster, which raises its pitch."""
     rng = np.random.default_rng([number, raised])
     percent = int(rng.integers(*RAISED)) if raised else 100
     parts, length = [], 0

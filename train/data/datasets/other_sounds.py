@@ -1,9 +1,8 @@
 """Fetch and read non-cry sounds under free licences from Debian packages.
 
-They are spoken words in thirty languages, animals, engines, games, drums and songs from packages,
-and instruments of the General MIDI soundfont rendered by FluidSynth: bells, choirs, whistles,
-strings. :func:`write` fetches all of them; none is distributed with the product. Each package's
-copyright file, kept next to its sounds, names their authors and licences.
+They are spoken words in thirty languages, animals, engines, games, drums and songs, and instruments
+of a General MIDI soundfont, rendered by FluidSynth. None is distributed with the product. Each
+package's copyright file, kept next to its sounds, names their authors and licences.
 """
 
 from __future__ import annotations
@@ -49,54 +48,7 @@ WORDS = (
     "gcin-voice", "kajongg", "klettres-data", "ktuberling-data", "qabcs-data", "saytime",
     "wims-help",
 )  # fmt: skip
-EFFECTS = (
-    "a7xpg-data", "abe-data", "adonthell-data", "afterstep-data", "alienblaster-data",
-    "amoebax-data", "amphetamine-data", "angrydd", "ardentryst", "atanks-data", "ballz-data",
-    "bambam", "baresip-core", "barrage", "basic256", "biniax2-data", "blinken", "blockout2",
-    "bomberclone-data", "boswars-data", "brainparty-data", "briquolo-data", "btanks-data",
-    "bucklespring-data", "bugsquish", "burgerspace", "bzflag-data", "caveexpress-data",
-    "cavepacker-data", "ceferino-data", "chromium-bsu-data", "circuslinux-data", "coccinella",
-    "colobot-common-sounds", "crossfire-client", "crrcsim-data", "csmash-data", "cube2-data",
-    "cuyo-data", "davegnukem-data", "deepin-sound-theme", "dodgindiamond2", "dopewars-data",
-    "dustracing2d-data", "eboard", "eiskaltdcpp-sounds", "emacspeak", "endless-sky-data",
-    "enemylines3", "enemylines7", "enigma-data", "epiphany-data", "etw-data",
-    "excellent-bifurcation", "extremetuxracer-data", "fenrir", "fillets-ng-data", "flare-game",
-    "flobopuyo", "foobillardplus-data", "freeciv-data", "freecol", "freedink-data",
-    "freedroid-data", "freedroidrpg-data", "freefilesync", "freegish-data", "freeorion-data",
-    "freetennis-common", "frozen-bubble-data", "funnyboat", "gajim", "gamine-data",
-    "garden-of-coloured-lights-data", "geki2", "geki3", "gemdropx", "gigalomania-data",
-    "gl-117-data", "glob2-data", "gltron", "gnome-audio", "gnome-nibbles", "gnome-robots",
-    "gnome-shell-pomodoro-data", "gnubg-data", "gnujump-data", "gnustep-gui-common",
-    "granatier", "gtkboard", "gunroar-data", "hannah-data", "hedgewars-data",
-    "heroes-sound-effects", "hex-a-hop-data", "holotz-castle-data", "icebreaker", "jag",
-    "jami-daemon", "kanagram", "kapman", "kblocks", "kbounce", "kgoldrunner", "khangman",
-    "knetwalk", "kodi-data", "kolf", "komi", "korganizer", "krank", "kstars-data", "ktx",
-    "laby", "lbreakout2-data", "lbreakouthd-data", "lincity-ng-data", "linphone-common",
-    "lmarbles", "lomiri-sounds", "lordsawar-data", "ltris", "lugaru-data", "madbomber-data",
-    "mame-data", "manaplus-data", "marsshooter-data", "mazeofgalious-data", "megaglest-data",
-    "meritous-data", "micropolis-data", "mikutter", "minetest-data",
-    "minetest-mod-unified-inventory", "mirrormagic-data", "monsterz-data", "moon-lander-data",
-    "mu-cade-data", "nagvis", "netpanzer-data", "neverball-common", "njam-data", "noiz2sa-data",
-    "open-invaders-data", "opencity-data", "orage-data", "orbital-eunuchs-sniper-data",
-    "overgod-data", "oxygen-sounds", "pachi-data", "parsec47-data", "pathological",
-    "pekka-kana-2-data", "penguin-command", "phlipple-data", "pidgin-data", "pinball-data",
-    "pinball-table-gnu-data", "pinball-table-hurd-data", "pingus-data", "planetblupi-common",
-    "plee-the-bear-data", "pokerth-data", "powermanga-data", "psi", "psi-plus-sounds",
-    "pushover", "pushover-data", "pychess", "pysiogame", "qgo", "quadrapassel", "renpy-demo",
-    "ri-li-data", "rockdodger", "rrootage-data", "sawfish-data", "scid-data", "scorched3d-data",
-    "scratch", "sdl-ball-data", "seahorse-adventures", "searchandrescue-data",
-    "simutrans-pak64", "slimevolley-data", "solarwolf", "sound-icons",
-    "sound-theme-freedesktop", "spacearyarya", "spacezero", "starfighter-data",
-    "starvoyager-data", "sumo-tools", "supertransball2-data", "supertux-data",
-    "supertuxkart-data", "tecnoballz-data", "titanion-data", "tkabber", "torcs-data",
-    "torus-trooper-data", "trackballs-data", "triplea", "trophy-data", "tumiki-fighters-data",
-    "tuxfootball", "tuxmath-data", "tuxpaint-data", "tuxpaint-plugins-default",
-    "tuxpaint-stamps-default", "tuxtype-data", "tworld-data", "ukui-media", "unknown-horizons",
-    "val-and-rick-data", "vectoroids", "vodovod", "warmux-data", "wesnoth-1.16-data",
-    "wesnoth-1.16-music", "whichwayisup", "widelands-data", "wing-data", "wizznic-data",
-    "wordwarvi-sound", "workrave-data", "xboard", "xemacs21-basesupport", "xmoto-data", "xneur",
-    "xpat2", "yaru-theme-sound", "zaz-data",
-)  # fmt: skip
+EFFECTS = Path(__file__).with_name("effects.txt")  # names of packages
 INSTRUMENTS = (
     "asterisk-moh-opsound-wav", "chuck-data", "exadrums", "fretsonfire-songs-muldjord",
     "fretsonfire-songs-sectoid", "horgand-data", "hydrogen-data", "hydrogen-drumkits",
@@ -118,7 +70,7 @@ PROGRAMS: Mapping[str, tuple[int, ...]] = {
 SCALE = (0, 2, 4, 5, 7, 9, 11, 12, -3, -5)  # semitones above the root
 CHORDS = ((0, 4, 7), (0, 3, 7), (0, 7, 12), (0, 5, 9))
 LENGTHS = (0.15, 0.25, 0.4, 0.7, 1.2, 2.0)  # s
-PHRASES = {"instruments": 5, "scenes": 5}  # per program; 14 for other kinds
+TICKS = 960  # per second
 NAMED: Mapping[str, re.Pattern[str]] = {
     "laughs": re.compile(r"laugh|giggle|haha"),
     "cats": re.compile(r"meow|kitten|(^|-)cat(-|$)"),
@@ -162,8 +114,8 @@ def sources(folder: Path) -> Mapping[tuple[str, str], tuple[Path, ...]]:
             found[source_of(path.relative_to(folder))].append(path)
     shuffled = {}
     for (kind, source), paths in sorted(found.items()):
-        order = np.random.default_rng(zlib.crc32(source.encode())).permutation(len(paths))
-        shuffled[kind, source] = tuple(paths[i] for i in order)
+        rng = np.random.default_rng(zlib.crc32(source.encode()))
+        shuffled[kind, source] = tuple(paths[i] for i in rng.permutation(len(paths)))
     return shuffled
 
 
@@ -220,9 +172,8 @@ def pause(rng: np.random.Generator, rate: int) -> NDArray[np.float32]:
 def write(root: Path) -> None:
     """Fetch the packages, extract their sounds, and render the soundfont with FluidSynth.
 
-    Requires ``apt-get``, ``dpkg-deb`` and ``fluidsynth``. Unavailable packages are reported and
-    skipped. Raise DataError if a program or mido is missing, or if nothing can be fetched or
-    rendered.
+    Report and skip unavailable packages. Raise DataError if a program or mido is missing, or if
+    nothing can be fetched or rendered.
     """
     if missing := [n for n in ("apt-get", "dpkg-deb", "fluidsynth") if not shutil.which(n)]:
         raise DataError(
@@ -235,7 +186,8 @@ def write(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root, prefix=f".{NAME}-") as temporary:
         folder = Path(temporary) / NAME
-        fetched = [name for name in (*WORDS, *EFFECTS, *INSTRUMENTS) if fetch(name, folder)]
+        names = (*WORDS, *EFFECTS.read_text().split(), *INSTRUMENTS)
+        fetched = [name for name in names if fetch(name, folder)]
         if not fetched:
             raise DataError("No package could be fetched; run 'apt-get update' and try again.")
         if fetch(SOUNDFONT, folder):
@@ -255,8 +207,7 @@ def drop_copies(folder: Path) -> None:
 
 
 def fetch(package: str, folder: Path) -> bool:
-    """Download a Debian package's sounds and copyright file to ``folder/package``; return whether
-    it worked."""
+    """Download a Debian package to ``folder/package``; return whether it worked."""
     with TemporaryDirectory(dir=folder.parent) as temporary:
         run = partial(subprocess.run, cwd=temporary, capture_output=True)
         run(["apt-get", "download", package])
@@ -295,7 +246,7 @@ def play(font: Path, folder: Path) -> None:
         for program in programs:
             rng = np.random.default_rng(program)
             score, wave = folder / "score.mid", folder / "score.wav"
-            phrases = PHRASES.get(kind, 14)
+            phrases = 5 if kind in ("instruments", "scenes") else 14
             compose(program, phrases, rng).save(score)
             command = ["fluidsynth", "-ni", "-q", "-r", str(RATE), "-F", str(wave)]
             played = subprocess.run([*command, str(font), str(score)], capture_output=True)
@@ -308,9 +259,6 @@ def play(font: Path, folder: Path) -> None:
             score.unlink()
             wave.unlink()
     font.unlink()
-
-
-TICKS = 960  # per second
 
 
 def compose(program: int, phrases: int, rng: np.random.Generator) -> MidiFile:

@@ -1,9 +1,8 @@
 """Write a synthetic corpus in the layout of the six-class challenge corpus.
 
-It serves tests, demonstrations and checks of training where the real recordings are not available.
 The labels carry no meaning: each stands for one of six overlapping kinds of cry
-(:mod:`train.data.synthesis`). Each baby cries in one class only, three times by default, in its own
-voice. Sample rate, length and level are independent of the label.
+(:mod:`train.data.synthesis`). Each baby cries in one class only, in its own voice. Sample rate,
+length and level are independent of the label.
 
 Accuracy of an SVM (C=10) on the default 180 recordings, in five folds with held-out babies: 74 % on
 mean and deviation of 64 log-mel bands; 69 % on the 26 averages of the challenge's tables; 19 % on
@@ -24,7 +23,6 @@ from train.data.corpus import Corpus, DataError, Item
 from train.data.synthesis import KINDS, Range, synthesise
 
 NAME = "synthetic6"
-# The names carry no meaning here, see above.
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 LICENCE = "Apache-2.0 (made by train/data/synthesis.py; no child was recorded)"
 RECORDINGS = 30  # of each label
@@ -33,7 +31,6 @@ SECONDS = 16.0  # on average
 SPREAD: Range = (0.75, 1.25)  # shortest and longest, relative to the average
 RATES = (8_000, 16_000, 44_100)  # Hz, in turn: as often in each class and for each baby
 PEAKS_DBFS: Range = (-24.0, -3.0)  # of the quietest and the loudest recording
-COLUMNS = ("file", "baby", "sample_rate", "onset_seconds")
 
 
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
@@ -43,9 +40,9 @@ def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) ->
     """
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{NAME}-", dir=root) as unfinished:
-        made = Path(unfinished) / NAME
-        _write_into(made, recordings, seconds)
-        made.rename(root / NAME)
+        folder = Path(unfinished) / NAME
+        _write_into(folder, recordings, seconds)
+        folder.rename(root / NAME)
 
 
 def _write_into(folder: Path, recordings: int, seconds: float) -> None:
@@ -56,9 +53,9 @@ def _write_into(folder: Path, recordings: int, seconds: float) -> None:
         (folder / "train" / label).mkdir(parents=True)
     with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        count = recordings * len(LABELS)
-        for seed in tqdm(range(count), desc=f"Making {NAME}", unit="recording"):
+        table.writerow(("file", "baby", "sample_rate", "onset_seconds"))
+        seeds = range(recordings * len(LABELS))
+        for seed in tqdm(seeds, desc=f"Making {NAME}", unit="recording"):
             number, kind = divmod(seed, len(LABELS))
             baby = number // RECORDINGS_OF_A_BABY * len(LABELS) + kind
             rng = np.random.default_rng([seed, 2])  # for length and level, independent of label
@@ -75,8 +72,7 @@ def _write_into(folder: Path, recordings: int, seconds: float) -> None:
 
 def read(root: Path) -> Corpus:
     """List the recordings and babies in ``truth.csv``; raise DataError if missing or damaged."""
-    folder = root / NAME
-    table = folder / "truth.csv"
+    folder, table = root / NAME, root / NAME / "truth.csv"
     if not table.is_file():
         raise DataError(
             f"There is no synthetic corpus in {folder}. 'python -m train prepare {NAME}' makes it; "
