@@ -63,5 +63,5 @@ def folds(corpus):
     return {item.recording: item.fold for item in corpus.items}
 
 
-def table(root, *rows, head="file,group", encoding="utf-8"):
-    (root / "groups.csv").write_bytes("\n".join([head, *rows]).encode(encoding))
+def table(root, *rows):
+    (root / "groups.csv").write_text("\n".join(["file,group", *rows]), encoding="utf-8")

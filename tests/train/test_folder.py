@@ -35,10 +35,7 @@ def test_folders_are_labels_and_the_root_has_none(tmp_path):
     assert corpus.labels == ("hungry", "tired")
     assert (corpus.name, corpus.licence) == ("folder-Our-ward-2024", "unknown")
     assert all(i.group == i.recording for i in corpus.items)
-    assert corpus.notes == (
-        "Skipped by suffix: 1 .txt.",
-        "Folders without a recording: notes.",
-    )
+    assert corpus.notes == ("Skipped by suffix: 1 .txt.", "Folders without a recording: notes.")
     own.rename(tmp_path / "…")
     assert read(tmp_path / "…").name == "folder-data"
 
@@ -67,8 +64,6 @@ def test_names_are_matched_in_any_unicode_form(tmp_path, form, other):
     assert all(item.path.exists() for item in corpus.items)
 
 
-# Splits: recordings, their labels and folds, and the notes
-
 SPLIT = ("train/a/1.wav", "train/b/1.wav", "test/a/1.wav", "test/b/x/1.wav")
 
 
@@ -87,11 +82,9 @@ def renamed(base, train, test):
         ([*SPLIT, "valid/a/1.wav", "1.wav"], [*"ababa", None], [-1, -1, 0, 0, -1, None], "a split"),
         ([*SPLIT[:2], "test/1.wav"], ["a", "b", None], None, "a split"),
         (["train/a/1.wav", "train/b/1.wav"], "ab", None, "a split"),
-        (["data/train/a/1.wav", "data/train/b/1.wav"], "ab", None, "a split"),
         (["train/1.wav", "test/1.wav"], [None, None], None, "put label folders inside each part"),
         (["train/1.wav", "car/1.wav"], ["train", "car"], None, "train is read as a label"),
         (["data/a/1.wav", "data/b/1.wav"], "ab", None, ""),
-        (["hungry/anna/1.wav", "hungry/ben/1.wav"], ["hungry", "hungry"], None, ""),
     ],
 )
 def test_split_folders_are_recognised(tmp_path, names, of_labels, of_folds, note):
@@ -106,20 +99,11 @@ def test_a_folder_beside_a_split_is_refused(tmp_path):
         read(tmp_path, *SPLIT, "extra/a/1.wav")
 
 
-# Tables
-
 GROUPED = ("file,group", "data/0.wav,x", "data/1.wav,y")
 LABELLED = ("file_name,label,group", "data/0.wav,a,x", "data\\1.wav,b,y")
 LABEL = "file_name,label"
 BELOW = [row.replace("data/", "") for row in GROUPED]
 OWN = ("data/0.wav", "data/1.wav", "data/.2.wav")  # the last is hidden, not a recording
-
-
-def test_metadata_gives_labels_and_groups(tmp_path):
-    (tmp_path / "metadata.csv").write_text("\n".join(LABELLED))
-    corpus = read(tmp_path, *OWN)
-    assert labels(corpus) == {"data/0.wav": "a", "data/1.wav": "b"}
-    assert groups(corpus) == {"data/0.wav": "x", "data/1.wav": "y"}
 
 
 def test_each_part_may_have_its_own_metadata(tmp_path):
@@ -128,7 +112,7 @@ def test_each_part_may_have_its_own_metadata(tmp_path):
         rows = f"file_name,label,group\n0.wav,a,{part}0\n1.wav,b,{part}1"
         (tmp_path / "data" / part / "metadata.csv").write_text(rows)
     corpus = folder.read(tmp_path)
-    assert corpus.labels == ("a", "b")
+    assert labels(corpus)["data/train/0.wav"] == "a"
     assert folds(corpus)["data/test/1.wav"] == 0
     assert groups(corpus)["data/train/1.wav"] == "train1"
 
@@ -148,12 +132,13 @@ def test_each_part_may_have_its_own_metadata(tmp_path):
         ({"metadata.csv": ["id,age", "1,2"]}, "needs the columns file_name and label"),
         ({"metadata.csv": LABELLED, "groups.csv": GROUPED}, "line 2: data/0.wav is listed twice"),
         ({"metadata.csv": LABELLED, "data/metadata.csv": BELOW}, "0.wav is listed twice"),
+        ({"groups.csv": [*GROUPED, "n\u00e9.wav,x"]}, r"could not be read .* 'CSV UTF-8'"),
     ],
 )
 def test_invalid_tables_are_refused(tmp_path, tables, message):
     touch(*(tmp_path / name for name in OWN))
     for name, rows in tables.items():
-        (tmp_path / name).write_text("\n".join(rows))
+        (tmp_path / name).write_text("\n".join(rows), encoding="cp1252")
     with pytest.raises(DataError, match=message):
         folder.read(tmp_path)
 
@@ -178,15 +163,6 @@ def test_tables_saved_by_spreadsheets_are_read(tmp_path, encoding, delimiter, en
     (tmp_path / "Groups.CSV").write_bytes(text.encode(encoding))
     corpus = read(tmp_path, "hungry/n\u00e9, 1.WAV", "tired/2.wav")
     assert groups(corpus) == {"hungry/n\u00e9, 1.WAV": "B\u00e9b\u00e9", "tired/2.wav": "7"}
-
-
-def test_an_unknown_encoding_is_refused(tmp_path):
-    table(tmp_path, "hungry/n\u00e9.wav,x", encoding="cp1252")
-    with pytest.raises(DataError, match=r"could not be read as a table .* 'CSV UTF-8'"):
-        read(tmp_path, "hungry/n\u00e9.wav")
-
-
-# Sounds, and cautions about them
 
 
 def fill(root, *labels, seeds=range(99)):
@@ -219,9 +195,8 @@ LONELY = ("fewer than 2 groups", NAMELESS)
 @pytest.mark.parametrize(
     ("labels", "seeds", "babies", "said"),
     [
-        (("hungry", "HUN GRY"), (0, 1), "", ("the labels 'HUN GRY', 'hungry' differ", *LONELY)),
+        (("hungry", "HUN-GRY"), (0, 1), "", ("the labels 'HUN-GRY', 'hungry' differ", *LONELY)),
         (("hungry", "\uff48ungry"), (0, 1), "", ("the labels 'hungry', '\uff48u", *LONELY)),
-        (("hungry", "hun-gry"), (0, 1), "", ("the labels 'hun-gry', 'hungry' differ", *LONELY)),
         ("abab", range(4), "", [NAMELESS]),
         ("abab", range(4), "uvwx", []),
         ("abab", (0, 1, 2, 0), ("Baby 1", "baby 1", "x", "x"),
@@ -266,8 +241,6 @@ def test_a_fit_uses_the_given_train_test_split(ward, tmp_path, capsys):
     printed = capsys.readouterr().out
     tested = {path.relative_to(ward).as_posix() for path in ward.glob("test/*/*")}
     assert set(predictions["recording"]) == tested
-    assert set(predictions["label"]) == {"a", "b"}
-    assert [name for name in predictions if name.startswith("p_")] == ["p_a", "p_b"]
     assert record["metrics"]["recording"]["folds"] == 1
     assert record["metrics"]["recording"]["recordings"] == record["calibration"]["recordings"] == 4
     (kept,) = tmp_path.glob("folds/**/config.json")
