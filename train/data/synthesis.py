@@ -55,7 +55,7 @@ class CryStyle:
     bandwidths_hz: tuple[float, float, float] = (350.0, 400.0, 500.0)
 
     def of_baby(self, seed: int) -> CryStyle:
-        """Return this style in the voice of one baby, given by a seed, for any style."""
+        """Return this style in the voice of one baby, given by a seed."""
         draws = np.clip(np.random.default_rng([seed, 0xBABE]).standard_normal(4), -2, 2)
         pitch, tract, jitter, tremor = np.exp(draws * (0.1, 0.06, 0.3, 0.1)).tolist()
         formants = tuple(hz * tract for hz in self.formants_hz)
@@ -267,10 +267,7 @@ def write_examples(folder: str | Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CryKind:
-    """Ranges of the parameters that vary between recordings; each sets its namesake in CryStyle.
-
-    The defaults are for parameters that do not define the kind; these vary as well.
-    """
+    """Ranges of the parameters that vary between recordings; each sets its namesake in CryStyle."""
 
     f0_hz: Range = (380, 620)
     melody_semitones: Range = (3, 8)
@@ -285,8 +282,7 @@ class CryKind:
     def draw(self, baby: int, recording: int) -> CryStyle:
         """Draw the style of one recording of one baby, both given by seeds, in that baby's voice.
 
-        Each value's position in its range is the mean of two uniform draws: one per baby, shared by
-        all its recordings, and one per recording. So the middle of a range is most likely.
+        Each value's position in its range is the mean of two uniform draws, of baby and recording.
         """
         names = [field.name for field in fields(self)]
         low, high = np.array([getattr(self, name) for name in names], float).T

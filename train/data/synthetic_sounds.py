@@ -1,8 +1,7 @@
 """Synthesise sounds that resemble a cry, as additional negative examples for the detector.
 
 Laughter, mews, sirens, beeps and birds are high, voiced or harmonic, and rise and fall like a cry.
-None imitates a particular recording: pitch, rhythm, roughness and formants vary widely around
-published measurements. All other sounds are in :mod:`train.data.datasets.detector`.
+Pitch, rhythm, roughness and formants vary widely around published measurements.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ def harmonics(hz: Array, weights: Array) -> Array:
     )
 
 
-def bumps(rng: Rng, rate_hz: float, length_s: float) -> Array:
-    """Return an envelope (samples,) of about ``rate_hz`` syllables a second of ``length_s``."""
+def bumps(rng: Rng, rate_hz: float) -> Array:
+    """Return an envelope (samples,) of about ``rate_hz`` syllables of 0.1 s a second."""
     t, curve, at = times(), np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.3)
     while at < SECONDS:
-        length = length_s * rng.uniform(0.7, 1.3)
+        length = 0.1 * rng.uniform(0.7, 1.3)
         u = np.clip((t - at) / length, 0, 1)
         curve = np.maximum(curve, rng.uniform(0.5, 1) * np.sin(np.pi * u) ** 0.7)
         at += rng.uniform(0.7, 1.3) / rate_hz
@@ -93,7 +92,7 @@ def lay(calls: Sequence[Call], skew: float = 0.7) -> tuple[Array, Array]:
     return hz, loud
 
 
-def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0) -> Array:
+def voice(rng: Rng, hz: Array, loud: Array, tract: float) -> Array:
     """Synthesise a voice of pitch ``hz`` and envelope ``loud``, (samples,) each; its vowel varies.
 
     Men's formants are from Peterson and Barney, "Control methods used in a study of the vowels",
@@ -107,7 +106,7 @@ def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0)
     total = np.zeros_like(wave)
     for number in rng.permutation(len(VOWELS))[:3]:
         centres = tuple(f * tract for f in VOWELS[number])
-        total += np.clip(0.4 + smooth(rng, turns_hz), 0, 1) * formants(wave, centres, 0.15)
+        total += np.clip(0.4 + smooth(rng, 1.0), 0, 1) * formants(wave, centres, 0.15)
     return total + 0.05 * wave
 
 
@@ -188,7 +187,7 @@ def laughter(rng: Rng) -> Array:
     hz, loud = lay(calls)
     hiss = lay(hisses)[1] * noise(rng, 0.5)
     breathy = formants(hiss, (900 * tract, 1700 * tract, 2900 * tract), 0.4)
-    return in_room(rng, voice(rng, hz, loud, tract, 1.0) + rng.uniform(0.1, 0.6) * breathy)
+    return in_room(rng, voice(rng, hz, loud, tract) + rng.uniform(0.1, 0.6) * breathy)
 
 
 def _siren(rng: Rng) -> Array:
@@ -212,7 +211,7 @@ def _beeps(rng: Rng) -> Array:
 def _bird(rng: Rng) -> Array:
     """Synthesise birds: short gliding whistles."""
     hz = rng.uniform(1500, 3500) * 2 ** (0.4 * smooth(rng, rng.uniform(3, 12)))
-    return harmonics(hz, np.array([1, 0.2])) * bumps(rng, rng.uniform(1, 7), 0.1)
+    return harmonics(hz, np.array([1, 0.2])) * bumps(rng, rng.uniform(1, 7))
 
 
 KINDS: Mapping[str, Callable[[Rng], Array]] = {

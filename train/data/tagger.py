@@ -1,8 +1,7 @@
 """Tag sounds with YAMNet, a public tagger of 521 AudioSet classes and the detector's teacher.
 
-It is needed only to train the detector (``ai-edge-litert``, requirements-dev.txt); neither it nor
-its weights are part of the product. Source: Hershey et al., "CNN Architectures for Large-Scale
-Audio Classification", ICASSP 2017; weights from TensorFlow Hub, Apache-2.0.
+Neither it nor its weights are part of the product. Source: Hershey et al., "CNN Architectures for
+Large-Scale Audio Classification", ICASSP 2017; weights from TensorFlow Hub, Apache-2.0.
 """
 
 from __future__ import annotations
@@ -128,10 +127,8 @@ def tag(
     if path.exists():
         kept = load_file(path)
         return kept["tags"].float().split(kept["windows"].tolist())
-    tags = []
-    for item, wave in zip(
-        tqdm(clips.items, desc="Tagging", unit="clip"), clips.waveforms, strict=True
-    ):
+    tags, items = [], tqdm(clips.items, desc="Tagging", unit="clip")
+    for item, wave in zip(items, clips.waveforms, strict=True):
         recording = load(item)
         begin = round(front_end.prepare(recording).offset * recording.sample_rate)
         length = len(wave) * recording.sample_rate // front_end.config.sample_rate

@@ -1,18 +1,15 @@
 """Read the six-class corpus of the paper: 918 labelled recordings of 7 to 33 s, 220 cuts, a table.
 
 File names do not identify babies. Recordings appear to be halves of longer ones: each has a partner
-of the same label and length. Chaining published lengths that differ by at most 0.7 ms gives 426
-groups, none with a single member. So groups come from length and sound. They keep the halves of a
-recording together, but not all recordings of a baby.
+of the same label and length (to 0.7 ms). So groups come from length and sound. They keep the halves
+of a recording together, but not all recordings of a baby.
 
-The cuts are 6 s long at 16 kHz and have five of the labels, without "hungry". Their table names the
-recording that each was probably cut from (the nearest in the 26 public features). It puts cuts
-whose recordings have the same length into one group.
+The cuts are 6 s long at 16 kHz and have five of the labels. Their table puts cuts whose probable
+recordings (the nearest in the 26 public features) have the same length into one group.
 
 ``challenge6-features`` has 26 features of all 918. ``challenge6-features-16khz`` has those of the
 720 whose length is a whole number of samples at 16 kHz, presumably their original sample rate. The
-rate correlates with the label, so a model trained on both rates learns partly the rate. A model for
-other people's recordings is therefore trained on the second table.
+rate correlates with the label, so a model for other people's recordings is trained on the latter.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from train.data.splits import equal_lengths, join, near_duplicates
 NAME = "challenge6"
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 LICENCE = "the source of the data states none: for fitting and checking, not for passing on"
-SAME_LENGTH = 0.0007  # seconds
+SAME_LENGTH = 0.0007  # seconds: gives 426 groups of the 918 recordings, none of a single one
 CUTS = "challenge6_cuts"
 CUT_LABELS = ("awake", "diaper", "hug", "sleepy", "uncomfortable")
 CUTS_TABLE = "groups.csv"
@@ -44,14 +41,17 @@ RATES = (16_000, 44_100)  # Hz, of the corpus's recordings
 def read(root: Path) -> Corpus:
     """List the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
 
-    Every recording is its own source and group; :func:`regroup` finds better ones. The unlabelled
-    test set next to ``train`` is not read. Hidden files are ignored. Raise DataError if a label has
-    no recordings, if both folders have some, or if a file has another name.
+    Every recording is its own source and group; :func:`regroup` finds better ones. Raise DataError
+    if a label has no recordings, if both folders have some, or if a file has another name.
     """
     folder = _training_set(root)
-    items = tuple(_item(path, label) for label in LABELS for path in _recordings(folder / label))
-    missing = [label for label in LABELS if label not in {item.label for item in items}]
-    if missing:
+    items = tuple(
+        _item(path, label)
+        for label in LABELS
+        for path in sorted((folder / label).glob("[!.]*"))
+        if path.suffix.lower() == ".wav" and path.is_file()
+    )
+    if missing := [label for label in LABELS if label not in {item.label for item in items}]:
         raise DataError(
             f"There are no recordings of {', '.join(missing)} in {folder}. Put the six folders of "
             "the challenge's training set there, as <label>/<label>_<n>.wav."
@@ -77,14 +77,6 @@ def _training_set(root: Path) -> Path:
     return found[0]
 
 
-def _recordings(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.glob("*")
-        if path.suffix.lower() == ".wav" and path.is_file() and not path.name.startswith(".")
-    )
-
-
 def _item(path: Path, label: str) -> Item:
     if not path.name.lower().startswith(f"{label}_"):
         raise DataError(
@@ -96,16 +88,15 @@ def _item(path: Path, label: str) -> Item:
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
-    """Return the items, joining those of equal length or equal sound into one source and group."""
+    """Join items of equal length or equal sound into one source and group."""
     lengths = equal_lengths(clips.items, clips.seconds, SAME_LENGTH)
     return join(clips.items, [*lengths, *near_duplicates(clips.waveforms)])
 
 
 def read_cuts(root: Path) -> Corpus:
-    """List the recordings that ``root/challenge6_cuts/groups.csv`` names.
+    """List the recordings that ``root/challenge6_cuts/groups.csv`` names; the group is the source.
 
-    The table's group is also the source; :func:`regroup_cuts` adds equal sounds to it. Raise
-    DataError if the table or a recording that it names is missing, or if a label is unknown.
+    Raise DataError if the table or a recording that it names is missing, or if a label is unknown.
     """
     folder = root / CUTS
     rows = _read(folder / CUTS_TABLE, ("file", "label", "group"), f"{CUTS} with this table")
@@ -123,7 +114,7 @@ def read_cuts(root: Path) -> Corpus:
 
 
 def regroup_cuts(clips: Clips) -> tuple[Item, ...]:
-    """Return the items, joining groups of the table and equal sounds into one source and group."""
+    """Join groups of the table and equal sounds into one source and group."""
     pairs = combinations(range(len(clips.items)), 2)
     table = [(i, j) for i, j in pairs if clips.items[i].group == clips.items[j].group]
     return join(clips.items, [*table, *near_duplicates(clips.waveforms)])
