@@ -198,10 +198,8 @@ def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) ->
 
 
 def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
-    """Add recordings of another corpus without their labels, except those already in the first.
-
-    Duplicates are found by name if the corpora are related, and else by sound.
-    """
+    """Add recordings of another corpus without their labels, except those already in the first: of
+    the same name if the corpora are related, and else of the same sound."""
     clips = extra.clips
     if related(data.corpus.name, extra.corpus.name):
         own = {item.recording.lower() for item in data.clips.items}
@@ -219,11 +217,8 @@ def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
 
 
 def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepared, int]:
-    """Return the corpus with the folds to use, and their number.
-
-    A corpus with its own test part has one fold, which tests that part. With ``folds`` above 1, or
-    under ``clip``, it is cross-validated over all recordings instead.
-    """
+    """Return the corpus with the folds to use, and their number: one for its own test part, unless
+    ``folds`` is above 1 or the protocol is ``clip``."""
     official = {item.fold for item in data.clips.items} - {None}
     if len(official) > 1 and ONLY_LEARNT not in official:
         return data, folds or FOLDS
@@ -236,7 +231,7 @@ def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepar
 def describe(data: Prepared) -> str:
     """Describe a corpus: numbers of recordings, those left out and why, and its own split."""
     clips, left_out = data.clips, data.clips.left_out
-    unlabelled = len(clips.labelled(False).items)
+    unlabelled = sum(item.label is None for item in clips.items)
     groups = len({item.group for item in clips.items})
     lines = [
         *(f"Left out {recording}: {why}" for recording, why in left_out.items()),

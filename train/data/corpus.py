@@ -206,10 +206,7 @@ def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
 
 
 def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
-    """Cut every recording into equal, non-overlapping parts of about 3 to 5 s, for ``clip``.
-
-    The parts become separate clips, which may be in different folds.
-    """
+    """Cut every recording into equal parts of about 3 to 5 s, separate clips, for ``clip``."""
 
     def count(wave: Tensor) -> int:
         length = len(wave) / config.sample_rate

@@ -16,12 +16,10 @@ TIMEOUT = 30.0  # s without data
 
 
 def download(name: str, archive: Archive | None, root: Path) -> None:
-    """Create ``root/name``, and the other corpora of its archive.
+    """Create ``root/name``, and the other corpora of its archive, unless they exist.
 
-    Existing folders that are not empty are left unchanged. The archive stays in ``root`` until all
-    folders are extracted, so that a second call need not download it again. Raise DataError if
-    there is no archive, if it cannot be downloaded, or if its contents differ from what is
-    expected; OSError if ``root`` is not writable.
+    The archive stays in ``root`` until all are extracted. Raise DataError if there is no archive,
+    if it cannot be downloaded, or if its contents are not as expected.
     """
     if archive is None:
         raise DataError(

@@ -123,16 +123,13 @@ class OuterFold:
     seed: int = 0  # of the split
 
     def training_part(self, units: Clips, protocol: str, inner: int) -> Clips:
-        """Return the outer fold's training items.
-
-        Official folds are merged into ``inner`` new ones, so that their groups stay together. Items
-        that official folds never test are split anew.
-        """
+        """Return the outer fold's training items, with official folds merged into ``inner`` ones.
+        Items that official folds never test are split anew."""
         fold_of = split(units.items, protocol, self.folds, self.seed)
         learnt = units.subset(learnt_from(fold_of, self.fold))
         left = sorted({item.fold for item in learnt.items} - {None, ONLY_LEARNT})
-        permuted = {fold: i % inner for i, fold in enumerate(left)}
-        items = tuple(replace(item, fold=permuted.get(item.fold)) for item in learnt.items)
+        merged = {fold: i % inner for i, fold in enumerate(left)}
+        items = tuple(replace(item, fold=merged.get(item.fold)) for item in learnt.items)
         return replace(learnt, items=items)
 
 
@@ -148,11 +145,8 @@ def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: fl
 
 
 def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
-    """Return the items with each connected component of ``pairs`` as one source and group.
-
-    A group is named after its alphabetically first recording; an unpaired recording is a group of
-    its own.
-    """
+    """Return the items with each connected component of ``pairs`` as one source and group, named
+    after its alphabetically first recording."""
     links = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
     size = (len(items), len(items))
     graph = coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=size)

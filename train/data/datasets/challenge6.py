@@ -101,7 +101,7 @@ def read_cuts(root: Path) -> Corpus:
     folder = root / CUTS
     rows = _read(folder / CUTS_TABLE, ("file", "label", "group"), f"{CUTS} with this table")
     items = []
-    for name, label, group in zip(rows["file"], rows["label"], rows["group"], strict=True):
+    for name, label, group in rows[["file", "label", "group"]].itertuples(index=False):
         path, source = folder / name, f"group-{group}"
         if label not in CUT_LABELS:
             raise DataError(f"{folder / CUTS_TABLE} has the unknown label {label}.")
@@ -121,11 +121,8 @@ def regroup_cuts(clips: Clips) -> tuple[Item, ...]:
 
 
 def read_features(root: Path, name: str) -> Prepared:
-    """Read one of :data:`TABLES`, with halves of a recording grouped by equal length.
-
-    ``root/challenge6/train_features.csv`` has the features, ``durations.csv`` next to it the
-    sample-exact lengths in seconds. Raise DataError if one is missing or malformed.
-    """
+    """Read one of :data:`TABLES`, with halves of a recording grouped by equal length, or raise
+    DataError. ``durations.csv`` has the sample-exact lengths in seconds."""
     folder = root / NAME
     what = "the challenge's train_features.csv, and the recordings' lengths as durations.csv,"
     features = _read(folder / "train_features.csv", ("filename", *FEATURES, "label"), what)

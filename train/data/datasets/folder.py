@@ -39,12 +39,11 @@ Tables = Mapping[str, tuple[Path, pd.DataFrame]]  # name of a table -> its file 
 def read(root: Path) -> Corpus:
     """List the recordings under ``root/<label>``, at any depth, and their groups.
 
-    A recording directly in ``root`` is unlabelled. Folders named train, validation or test are a
-    split, with label folders inside, if they are the only folders in ``root`` or in a single folder
-    there. ``metadata.csv`` (``file_name``, ``label`` or ``group``) in any folder gives labels and
-    groups of all recordings below; ``groups.csv`` (``file``, ``group``) only groups. Without groups
-    each recording is its own group, and :func:`regroup` joins equal sounds. Raise DataError if
-    there are no recordings, or if a table is unreadable or does not name each exactly once.
+    A recording directly in ``root`` is unlabelled. ``metadata.csv`` (``file_name``, ``label`` or
+    ``group``) in any folder gives labels and groups of all recordings below; ``groups.csv``
+    (``file``, ``group``) only groups. Without groups each recording is its own, and :func:`regroup`
+    joins equal sounds. Raise DataError if there are no recordings, or if a table is unreadable or
+    does not name each exactly once.
     """
     root = root.resolve()
     recordings, files, notes = find(root)
@@ -87,11 +86,9 @@ def find(root: Path) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
     """Return recordings and tables, name -> file, and notes on skipped files.
 
     A name is the path below ``root``, with composed accents. Links are followed, except to a folder
-    that contains them; hidden files and folders are ignored.
+    that contains them.
     """
-    closed: list[OSError] = []
-    folders, others = [], Counter()
-    names: dict[Path, str] = {}
+    closed, folders, others, names = [], [], Counter(), {}
     for here, inner, files in os.walk(root, onerror=closed.append, followlinks=True):
         folder = Path(here)
         above = {path.resolve() for path in (folder, *folder.parents)}
@@ -243,12 +240,12 @@ def _notes(splits: Iterable[str], labels: Sequence[str], from_tables: bool) -> I
             yield f"The folder {label} is read as a label: it is next to folders of other names."
 
 
-def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     """Read a table of files in UTF-8 or UTF-16: ``file`` or ``file_name``, and other columns.
 
-    Delimiters are commas, semicolons, tabs or bars. In the result, column names are lower-case, the
-    file column is ``file``, cells are stripped, empty rows are dropped, and the index is the line
-    number. Raise DataError if it is not a table, or a needed column is missing.
+    In the result, column names are lower-case, the file column is ``file``, cells are stripped,
+    empty rows are dropped, and the index is the line number. Raise DataError if it is not a table,
+    or a needed column is missing.
     """
     try:
         data = path.read_bytes()

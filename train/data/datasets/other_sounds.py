@@ -85,10 +85,10 @@ SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac", ".au")
 
 
 def read(root: Path) -> Corpus:
-    """List the sounds in ``root/other_sounds``, :data:`JOINED` files per item.
+    """List the sounds in ``root/other_sounds`` as ``kind/source/number``, or raise DataError.
 
-    A recording is named ``kind/source/number``. Its group is the source: a folder of a package,
-    one language of its words, or a soundfont program. Raise DataError if there are no sounds.
+    The group is the source: a folder of a package, one language of its words, or a soundfont
+    program.
     """
     found = sources(root / NAME)
     if not found:

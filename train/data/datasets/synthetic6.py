@@ -34,10 +34,7 @@ PEAKS_DBFS: Range = (-24.0, -3.0)  # of the quietest and the loudest recording
 
 
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
-    """Write ``root/synthetic6`` atomically.
-
-    Only a killed run leaves a partial folder, ``root/.synthetic6-*``, which is never read.
-    """
+    """Write ``root/synthetic6`` atomically."""
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{NAME}-", dir=root) as unfinished:
         folder = Path(unfinished) / NAME
