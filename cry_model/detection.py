@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from cry_model.sound.audio import SILENCE_PEAK
 from cry_model.sound.front_end_config import FrontEndConfig
 
 if TYPE_CHECKING:
@@ -53,16 +55,6 @@ class DetectionScores:
     duration: float
     threshold: float
     maybe: float = 1.0
-
-    @classmethod
-    def of(
-        cls, config: CheckpointConfig, probabilities: Sequence[float], duration: float
-    ) -> DetectionScores:
-        """Wrap the output of a checkpoint's detector for a recording of ``duration`` seconds."""
-        own, c = config.detector, config.front_end
-        assert own is not None  # a detector's checkpoint has one
-        step = step_frames(c) * c.hop / c.sample_rate
-        return cls(step, tuple(probabilities), duration, own.threshold, own.maybe)
 
     KEEP = 0.75  # of the threshold: hysteresis, below which a cry ends
     MERGE = 1.5  # s: shorter gaps, such as pauses for breath, do not end a cry
@@ -131,37 +123,48 @@ def step_frames(config: FrontEndConfig) -> int:
     return max(1, round(windows(config)[-1] * (1 - config.overlap)))
 
 
-def layout(samples: int, frames: int, config: FrontEndConfig) -> tuple[int, int]:
-    """Return how many windows of ``frames``, one per step, reach the end of a waveform, and how
-    many samples they cover; a waveform shorter than a window has one."""
+def lay_out(
+    wave: NDArray[np.float32], frames: int, config: FrontEndConfig
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Extend (samples,) to a whole number of steps, and find the windows with only silence.
+
+    A wave shorter than a window of ``frames`` is repeated; the last window reaches the end,
+    zero-padded if necessary. Return the wave, and whether each window is silent, (windows,).
+    """
     window, step = frames * config.hop, step_frames(config) * config.hop
-    count = max(1, math.ceil((samples - window) / step) + 1)
-    return count, (count - 1) * step + window
+    covered = max(0, math.ceil((len(wave) - window) / step)) * step + window
+    if len(wave) < window:
+        wave = np.tile(wave, math.ceil(covered / len(wave)))[:covered]
+    wave = np.pad(wave, (0, covered - len(wave)))
+    loudest = abs(wave).reshape(-1, config.hop).max(1)
+    cut = sliding_window_view(loudest, frames)[:: step_frames(config)]
+    return wave, cut.max(-1) < SILENCE_PEAK
 
 
-def by_step(
-    score: Callable[[int, Callable[[float], None]], NDArray[np.float32]],
+def detection_scores(
+    config: CheckpointConfig,
+    score: Callable[[int], NDArray[np.float32]],
     samples: int,
-    config: FrontEndConfig,
-    progress: Callable[[float], None],
-) -> NDArray[np.float32]:
-    """Return the probability of a cry in each step of a waveform, (steps,).
+    duration: float,
+) -> DetectionScores:
+    """Score a recording of ``duration`` seconds, step by step.
 
     Log odds are averaged over the windows that cover a step, then over the window lengths: short
     windows find short cries, long ones are seldom wrong. 0 where there is only silence.
 
     Args:
-        score: window length in frames, and a callback for the share done -> (windows,) log odds,
-            NaN where there is only silence.
-        samples: length of the waveform at the configuration's rate.
-        config: front end of the detector.
-        progress: called with the overall share done.
+        config: of a detector's checkpoint.
+        score: window length in frames -> (windows,) log odds, NaN where there is only silence.
+        samples: length of the recording at the front end's rate.
+        duration: of the recording, in seconds.
     """
-    step, lengths = step_frames(config), windows(config)
-    steps = max(1, math.ceil(samples / (step * config.hop)))
+    own, c = config.detector, config.front_end
+    assert own is not None  # a detector's checkpoint has one
+    step, lengths = step_frames(c), windows(c)
+    steps = max(1, math.ceil(samples / (step * c.hop)))
     total = np.zeros(steps, np.float32)
-    for number, frames in enumerate(lengths):
-        scores = score(frames, lambda share, done=number: progress((done + share) / len(lengths)))
+    for frames in lengths:
+        scores = score(frames)
         width = max(1, round(frames / step)) if len(scores) > 1 else steps
         columns = np.full((width, len(scores) + width - 1), np.nan, np.float32)
         for shift in range(width):
@@ -172,4 +175,6 @@ def by_step(
         behind = max(0, steps - len(covered))
         total += np.pad(covered, (0, behind), mode="edge")[:steps]
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-np.nan_to_num(total / len(lengths), nan=-math.inf)))
+        found = 1 / (1 + np.exp(-np.nan_to_num(total / len(lengths), nan=-math.inf)))
+    seconds = step * c.hop / c.sample_rate
+    return DetectionScores(seconds, tuple(found.tolist()), duration, own.threshold, own.maybe)

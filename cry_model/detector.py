@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import max_pool1d, pad
 
 from cry_model.checkpoint import (
     DEFAULT_DETECTOR,
@@ -24,8 +21,8 @@ from cry_model.detection import (
     CRY,
     WIDTH,
     DetectionScores,
-    by_step,
-    layout,
+    detection_scores,
+    lay_out,
     step_frames,
     windows,
 )
@@ -71,16 +68,16 @@ class CryDetector:
 
     def _log_odds(self, recording: audio.Recording) -> list[float]:
         """Return the log odds of all windows; those of broken weights are not finite."""
-        with torch.inference_mode():
-            wave = self._brought(audio.load(recording))
-            odds = [self.score_windows(wave, n) for n in windows(self.config.front_end)]
-        return torch.cat(odds).tolist()
+        wave = self._brought(audio.load(recording))
+        return np.concatenate(
+            [self.score_windows(wave, n) for n in windows(self.config.front_end)]
+        ).tolist()
 
-    def _brought(self, recording: audio.Recording) -> Tensor:
+    def _brought(self, recording: audio.Recording) -> arrays.Array:
         """Resample a recording to the front end's rate, (samples,), and remove mains hum."""
         rate = self.sample_rate
         wave = resample(recording.waveform.to(self.device), recording.sample_rate, rate, WIDTH)
-        return torch.from_numpy(arrays.without_hum(wave.cpu().numpy(), rate)).to(self.device)
+        return arrays.without_hum(wave.cpu().numpy(), rate)
 
     @property
     def window_seconds(self) -> float:
@@ -92,56 +89,41 @@ class CryDetector:
         """Rate in Hz that recordings are resampled to."""
         return self.config.front_end.sample_rate
 
-    def scan(
-        self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
-    ) -> DetectionScores:
-        """Score a whole recording.
-
-        Args:
-            recording: of any length.
-            progress: called with the share done.
-        """
-        with torch.inference_mode():
-            wave = self._brought(recording)
-
-            def score(frames: int, told: Callable[[float], None]) -> NDArray[np.float32]:
-                return self.score_windows(wave, frames, told).numpy()
-
-            found = by_step(score, len(wave), self.config.front_end, progress)
-        return DetectionScores.of(self.config, found.tolist(), recording.duration)
+    def scan(self, recording: audio.Recording) -> DetectionScores:
+        """Score a whole recording, of any length."""
+        wave = self._brought(recording)
+        score = partial(self.score_windows, wave)
+        return detection_scores(self.config, score, len(wave), recording.duration)
 
     def probability(self, waveform: Tensor, sample_rate: int) -> float:
         """Return the probability of a cry at the end of (samples,), rate in Hz; 0 for silence."""
         last = waveform[-round(self.window_seconds * sample_rate) :]
-        with torch.inference_mode():
-            wave, c = self._brought(audio.Recording(last, sample_rate)), self.config.front_end
-            odds = [self.score_windows(wave[-n * c.hop :], n)[-1] for n in windows(c)]
-            return float(torch.stack(odds).mean().sigmoid().nan_to_num(0.0))
+        wave, c = self._brought(audio.Recording(last, sample_rate)), self.config.front_end
+        odds = [float(self.score_windows(wave[-n * c.hop :], n)[-1]) for n in windows(c)]
+        return float(torch.tensor(odds).mean().sigmoid().nan_to_num(0.0))
 
-    def score_windows(
-        self, wave: Tensor, frames: int, progress: Callable[[float], None] = lambda share: None
-    ) -> Tensor:
+    @torch.inference_mode()
+    def score_windows(self, wave: arrays.Array, frames: int) -> arrays.Array:
         """Score windows of ``frames`` over (samples,) at the front end's rate, one per step.
 
-        The spectrogram is computed once and sliced. A wave shorter than a window is repeated; the
-        last window reaches the end, zero-padded if necessary.
+        The spectrogram is computed once and sliced.
 
         Returns:
-            (windows,) log odds of a cry, on the CPU; NaN where there is only silence.
+            (windows,) log odds of a cry; NaN where there is only silence.
         """
         c = self.config.front_end
-        step, (count, covered) = step_frames(c), layout(len(wave), frames, c)
-        if len(wave) < frames * c.hop:
-            wave = wave.repeat(math.ceil(covered / len(wave)))[:covered]
-        wave = pad(wave, (0, covered - len(wave)))
-        power = self.front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
-        answers = []
-        for begin in range(0, count, BATCH):
-            features = self.front_end.look(power[begin : begin + BATCH])
-            logits = self.model(features).float().log_softmax(-1)
-            others = torch.cat([logits[:, : self.cry], logits[:, self.cry + 1 :]], 1).logsumexp(1)
-            answers.append(logits[:, self.cry] - others)
-            progress(min(1.0, (begin + BATCH) / count))
-        hops = max_pool1d(wave.abs().view(1, 1, -1), c.hop).view(-1)
-        silent = hops.unfold(0, frames, step).amax(-1) < audio.SILENCE_PEAK
-        return torch.cat(answers).masked_fill(silent, torch.nan).cpu()
+        wave, silent = lay_out(wave, frames, c)
+        power = self.front_end.mel_power(torch.from_numpy(wave).to(self.device))
+        power = power.unfold(-1, frames, step_frames(c)).transpose(0, 1)
+        answers = [
+            log_odds(self.model(self.front_end.look(part)).float(), self.cry)
+            for part in power.split(BATCH)
+        ]
+        return np.where(silent, np.float32(np.nan), torch.cat(answers).cpu().numpy())
+
+
+def log_odds(logits: Tensor, label: int) -> Tensor:
+    """Return the log odds of one label, (batch, classes) -> (batch,)."""
+    found = logits.log_softmax(-1)
+    others = torch.cat([found[:, :label], found[:, label + 1 :]], 1).logsumexp(1)
+    return found[:, label] - others

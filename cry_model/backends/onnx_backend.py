@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from cry_model.checkpoint import (
     LARGEST,
@@ -23,7 +21,14 @@ from cry_model.checkpoint import (
     try_out,
     unusable,
 )
-from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, layout, step_frames
+from cry_model.detection import (
+    BATCH,
+    WIDTH,
+    DetectionScores,
+    detection_scores,
+    lay_out,
+    step_frames,
+)
 from cry_model.fingerprint import Fingerprints
 from cry_model.networks.attention import AttentionMaps
 from cry_model.sound import audio
@@ -169,41 +174,27 @@ class OnnxDetector:
         try_out(lambda sound: detector.scan(sound).probabilities)
         return detector
 
-    def scan(
-        self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
-    ) -> DetectionScores:
-        """Score a whole recording, as :meth:`cry_model.detector.CryDetector.scan` does.
-
-        Args:
-            recording: of any length.
-            progress: called with the share done.
-        """
+    def scan(self, recording: audio.Recording) -> DetectionScores:
+        """Score a whole recording, as :meth:`cry_model.detector.CryDetector.scan` does."""
         rate = self.front_end.sample_rate
         wave = resample(recording.waveform, recording.sample_rate, rate, WIDTH)
         wave = without_hum(wave, rate)
         score = partial(self.score_windows, wave)
-        found = by_step(score, len(wave), self.front_end, progress)
-        return DetectionScores.of(self.config, found.tolist(), recording.duration)
+        return detection_scores(self.config, score, len(wave), recording.duration)
 
-    def score_windows(self, wave: Array, frames: int, progress: Callable[[float], None]) -> Array:
+    def score_windows(self, wave: Array, frames: int) -> Array:
         """Score as :meth:`cry_model.CryDetector.score_windows`: log odds (windows,), NaN in
         silence."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
-        count, covered = layout(len(wave), frames, c)
-        if len(wave) < samples:
-            wave = np.tile(wave, math.ceil(covered / len(wave)))[:covered]
-        wave = np.pad(wave, (0, covered - len(wave)))
+        wave, silent = lay_out(wave, frames, c)
         answers = []
-        for begin in range(0, count, BATCH):
-            end = min(count, begin + BATCH)
+        for begin in range(0, len(silent), BATCH):
+            end = min(len(silent), begin + BATCH)
             # One extra window on either side, so that the scored ones do not touch the edges.
-            before, after = min(begin, 1), min(count - end, 1)
+            before, after = min(begin, 1), min(len(silent) - end, 1)
             part = wave[(begin - before) * hop : (end - 1 + after) * hop + samples]
             given = {SAMPLES: part[None], FRAMES: np.array(frames, np.int64)}
             (odds,) = self.model.run([LOG_ODDS], given)
             answers.append(odds[before : len(odds) - after])
-            progress(end / count)
-        loudest = abs(wave).reshape(-1, c.hop).max(1)
-        silent = sliding_window_view(loudest, frames)[::step].max(-1) < audio.SILENCE_PEAK
         return np.where(silent, np.float32(np.nan), np.concatenate(answers))

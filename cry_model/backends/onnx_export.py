@@ -44,7 +44,7 @@ from cry_model.checkpoint import (
     write_atomically,
 )
 from cry_model.detection import CRY, step_frames
-from cry_model.detector import CryDetector
+from cry_model.detector import CryDetector, log_odds
 from cry_model.fingerprint import load_fingerprints
 from cry_model.networks.improved_ecapa_tdnn import MultiScaleDilatedStage
 from cry_model.sound.front_end_config import FEATURES, FrontEndConfig
@@ -138,9 +138,7 @@ class Scanning(nn.Module):
         first = torch.arange(0, power.shape[-1] - frames + 1, self.step)
         places = first.unsqueeze(1) + torch.arange(frames)
         cut = power[:, places].transpose(0, 1)  # (windows, bands, frames)
-        logits = self.model(self.front_end.look(cut)).log_softmax(-1)
-        others = torch.cat([logits[:, : self.cry], logits[:, self.cry + 1 :]], 1).logsumexp(1)
-        return logits[:, self.cry] - others
+        return log_odds(self.model(self.front_end.look(cut)), self.cry)
 
 
 class PlainConv(nn.Module):

@@ -90,11 +90,7 @@ def test_a_step_averages_the_windows_over_it_at_any_level(either, decibels, monk
     wave = sound(9.0, 8000).waveform
     wave[2 * 8000 : 5 * 8000] = torch.sin(torch.arange(3 * 8000) * 0.7)
     wave = torch.from_numpy(without_hum(wave.numpy(), 8000))
-    told = []
-    louder = Recording(wave * 10 ** (decibels / 20), 8000)
-    found = either.scan(louder, told.append).probabilities
-    assert told == sorted(told)
-    assert told[-1] == 1 < len(told)
+    found = either.scan(Recording(wave * 10 ** (decibels / 20), 8000)).probabilities
     # Spectrogram frames at a window's edges see beyond it, and the notch filters act twice.
     expected = by_hand(either, wave)
     np.testing.assert_allclose(found, expected, atol=0.03)
