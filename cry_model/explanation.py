@@ -22,7 +22,7 @@ from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import over_time
 from cry_model.sound.audio import AudioError, Recording, load
 from cry_model.sound.front_end_config import FrontEndConfig, Pieces
-from cry_model.sound.frontend import FrontEnd, import_torchaudio, resample
+from cry_model.sound.frontend import FrontEnd, resample, torchaudio
 
 SHARE = 0.25  # of the cells with sound: the share kept
 DIM_DB = 12.0  # attenuation of the rest; muted, it would be out of distribution
@@ -87,11 +87,8 @@ def gradient_times_input(classifier: CryClassifier, pieces: Pieces, label: int) 
 
 
 def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
-    """Return the mean of A_t over the blocks, the same for all bands.
-
-    Raises:
-        NotExplainedError: if the model has no temporal attention.
-    """
+    """Return the mean of A_t over the blocks, the same for all bands; raise NotExplainedError if
+    the model has none."""
     power, maps = _maps(classifier, pieces)
     if not maps.temporal:
         raise NotExplainedError("This model has no temporal attention.")
@@ -99,11 +96,7 @@ def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) ->
 
 
 def spectral_attention(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
-    """Return the gate M of the hybrid system.
-
-    Raises:
-        NotExplainedError: if the model has no attention over bands.
-    """
+    """Return the gate M of the hybrid system; raise NotExplainedError if the model has none."""
     power, maps = _maps(classifier, pieces)
     if maps.spectral is None or not len(classifier.config.front_end.band_hz):
         raise NotExplainedError("This model has no attention over mel bands.")
@@ -210,7 +203,7 @@ def masked(recording: Recording, cells: Tensor, config: FrontEndConfig) -> Recor
 
 def _to_bins(cells: Tensor, config: FrontEndConfig, rate: int, fft: int) -> Tensor:
     """Map a mask over mel bands (bands, frames) to frequency bins, (fft / 2 + 1, frames)."""
-    filters = import_torchaudio().functional.melscale_fbanks(
+    filters = torchaudio.functional.melscale_fbanks(
         fft // 2 + 1, config.low_hz, min(config.high_hz, rate / 2), config.num_filters, rate
     )  # (bins, bands)
     total = filters.sum(1, keepdim=True)

@@ -65,20 +65,16 @@ def _joined(values: list[Any]) -> Any:
         return None
     if isinstance(values[0], tuple):
         return tuple(_joined(list(block)) for block in zip(*values, strict=True))
-    if isinstance(values[0], np.ndarray):
+    if not isinstance(values[0], np.ndarray):
+        import torch
+
+        return torch.from_numpy(_joined([value.detach().cpu().numpy() for value in values]))
+    if values[0].ndim == 0:
+        return values[0]
+    if values[0].ndim > 1:
         longest = max(array.shape[-1] for array in values)
-        return np.concatenate([_filled(array, longest) for array in values])
-    import torch
-    from torch.nn.functional import pad
-
-    tensors = [value.detach().cpu() for value in values]
-    if tensors[0].dim() == 0:
-        return tensors[0]
-    longest = max(t.shape[-1] for t in tensors)
-    return torch.cat([pad(t, (0, longest - t.shape[-1])) if t.dim() > 1 else t for t in tensors])
-
-
-def _filled(array: np.ndarray, longest: int) -> np.ndarray:
-    """Zero-pad (batch, ..., frames) to ``longest`` frames; return (batch,) unchanged."""
-    behind = longest - array.shape[-1] if array.ndim > 1 else 0
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, behind)])
+        values = [
+            np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, longest - array.shape[-1])])
+            for array in values
+        ]
+    return np.concatenate(values)

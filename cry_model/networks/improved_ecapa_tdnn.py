@@ -6,6 +6,7 @@ Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C chan
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -291,10 +292,10 @@ class ImprovedECAPATDNN(nn.Module):
             tokens.append(self.pool(out))
             gates.append(block_gates)
         z = self.pool_norm(torch.cat(tokens, dim=1))
-        maps: tuple[Tensor, ...] = ()
+        maps = AttentionMaps()
         if self.differential is not None:
-            z, found = self.differential(z.unflatten(1, (-1, self.channels)))
-            z, maps = z.flatten(1), (found.first, found.second, found.weight)
+            z, maps = self.differential(z.unflatten(1, (-1, self.channels)))
+            z = z.flatten(1)
         reused = isinstance(self.classifier, ReusedClassifier)
         logits = self.classifier(z, sound) if reused else self.classifier(z)
         if not return_attention:
@@ -302,8 +303,12 @@ class ImprovedECAPATDNN(nn.Module):
         temporal, channel, multi_scale = (
             tuple(gate for gate in kind if gate is not None) for kind in zip(*gates, strict=True)
         )
-        outside, embedding = None, z
-        if reused:
-            outside, embedding = self.classifier.ood_score(z), self.classifier.predicted(z)
-        found = {"spectral": spectral, "ood_score": outside, "embedding": embedding}
-        return logits, AttentionMaps(temporal, channel, multi_scale, *maps, **found)
+        return logits, replace(
+            maps,
+            temporal=temporal,
+            channel=channel,
+            multi_scale=multi_scale,
+            spectral=spectral,
+            ood_score=self.classifier.ood_score(z) if reused else None,
+            embedding=self.classifier.predicted(z) if reused else z,
+        )

@@ -8,20 +8,12 @@ Attention Enhancement", section 2.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-
-@dataclass(frozen=True)  # torch's FLOP counter would traverse a tuple
-class DifferentialMaps:
-    """A_1 and A_2 of equations 13 and 15, (B, H, N, N), and lambda of equation 12."""
-
-    first: Tensor
-    second: Tensor
-    weight: Tensor
+from cry_model.networks.attention import AttentionMaps
 
 
 class Conv1d(nn.Conv1d):
@@ -170,10 +162,10 @@ class SpatialSpectralAttention(nn.Module):
 class DifferentialAttention(nn.Module):
     """Equations 12 to 17: Z_out = ((A_1 - lambda A_2) V) . Z, attention between the N tokens.
 
-    (B, N, C) -> Z_out (B, N, C) and the maps A_1, A_2 (B, H, N, N) with lambda. ``Split`` divides
-    the channels into H heads of d = C / H; each head has its own maps. Lambda is one learnt scalar,
-    initialised at the first layer's value of Ye et al. 2024 ("Differential transformer"). Raise
-    ValueError if ``channels`` is not a multiple of ``heads``.
+    (B, N, C) -> Z_out (B, N, C), and A_1, A_2 and lambda. ``Split`` divides the channels into H
+    heads of d = C / H; each head has its own maps. Lambda is one learnt scalar, initialised at the
+    first layer's value of Ye et al. 2024 ("Differential transformer"). Raise ValueError if
+    ``channels`` is not a multiple of ``heads``.
     """
 
     LAMBDA_START = 0.2
@@ -197,8 +189,9 @@ class DifferentialAttention(nn.Module):
         q, k = self.split(query), self.split(key)
         return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, DifferentialMaps]:
+    def forward(self, z: Tensor) -> tuple[Tensor, AttentionMaps]:
         a1 = self.attend(self.q1(z), self.k1(z))
         a2 = self.attend(self.q2(z), self.k2(z))
         mixed = (a1 - self.lambda_ * a2) @ self.split(self.v(z))
-        return mixed.transpose(1, 2).flatten(2) * z, DifferentialMaps(a1, a2, self.lambda_)
+        maps = AttentionMaps(differential_1=a1, differential_2=a2, differential_lambda=self.lambda_)
+        return mixed.transpose(1, 2).flatten(2) * z, maps

@@ -7,7 +7,6 @@ tests/cry_model/test_onnx.py checks that both ways agree.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -16,16 +15,17 @@ from numpy.typing import NDArray
 
 from cry_model.sound.audio import Recording, require_sound
 from cry_model.sound.front_end_config import (
-    FILTERS,
+    BETA,
+    CUT_OFF,
     LOUD_DB,
     Clip,
     FrontEndConfig,
+    filter_bank,
     trimmed,
 )
 
 Array = NDArray[np.float32]
 ROWS = 4096  # per matrix product
-BETA = 14.769656459379492  # of the Kaiser window
 HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # mains frequencies and harmonics, below any cry
 HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side: stop band, transition to full gain
 
@@ -45,14 +45,12 @@ def _sinc_bank(over: int, under: int, width: int, rolloff: float) -> tuple[Array
 
 
 def resample(
-    wave: Array, rate: int, target: int, width: int = 64, rolloff: float = 0.9475937167399596
+    wave: Array, rate: int, target: int, width: int = 64, rolloff: float = CUT_OFF
 ) -> Array:
     """Resample (samples,) as :func:`cry_model.sound.frontend.resample` does."""
     if rate == target:
         return wave
-    ratio = Fraction(rate, target).limit_denominator(1000)
-    bank = max(1, FILTERS // ratio.denominator)
-    over, under = bank * ratio.numerator, bank * ratio.denominator
+    over, under = filter_bank(rate, target)
     filters, reach = _sinc_bank(over, under, width, rolloff)
     padded = np.pad(wave, (reach, reach + over))
     frames = sliding_window_view(padded, len(filters))[::over]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -107,7 +108,9 @@ class FrontEndConfig:
 PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
 """The paper's 13 MFCC, with its 20 ms hop."""
 
-FILTERS = 16  # approximate minimum size of a resampling filter bank
+BETA, CUT_OFF = 14.769656459379492, 0.9475937167399596
+"""Of the resampling filter: shape of its Kaiser window, cut-off as a share of half the lower rate;
+together the quality of librosa's "kaiser_best"."""
 LOUD_DB = 20.0  # frames within this of the loudest set the level
 ACOUSTIC_RATE, ACOUSTIC_HOP = 22_050, 512  # Hz and samples, librosa's defaults
 MELS, MFCC = 128, 20
@@ -150,6 +153,19 @@ class AcousticConfig:
     def high_hz(self) -> float:
         """Upper edge of the pass band in Hz."""
         return self.sample_rate / 2
+
+
+def filter_bank(rate: int, target: int) -> tuple[int, int]:
+    """Return the input and output samples of each step of a resampling filter bank.
+
+    Rates without a small common divisor would need thousands of filters; their ratio is rounded by
+    less than one part in 1,000. No rate that recorders use is affected.
+    """
+    ratio = Fraction(rate, target).limit_denominator(1000)
+    # Some 16 filters: from 16 to 8 kHz one would do, but a convolution with a single output takes
+    # seven times as long.
+    size = max(1, 16 // ratio.denominator)
+    return size * ratio.numerator, size * ratio.denominator
 
 
 AnyConfig = Annotated[FrontEndConfig | AcousticConfig, Field(discriminator="kind")]

@@ -11,15 +11,21 @@ import importlib
 import math
 import sys
 import types
-from collections.abc import Callable
-from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.sound.audio import Recording, require_sound
-from cry_model.sound.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, trimmed
+from cry_model.sound.front_end_config import (
+    BETA,
+    CUT_OFF,
+    LOUD_DB,
+    Clip,
+    FrontEndConfig,
+    filter_bank,
+    trimmed,
+)
 
 
 class PCEN(nn.Module):
@@ -53,13 +59,6 @@ class PCEN(nn.Module):
 EXTENSION = "torchaudio._extension"
 
 
-def _needs_extension(function: Callable) -> Callable:
-    def refuse(*_args: object, **_kwargs: object) -> None:
-        raise RuntimeError(f"{function.__name__} needs torchaudio's compiled extension.")
-
-    return refuse
-
-
 def import_torchaudio() -> types.ModuleType:
     """Import torchaudio even if its compiled extension does not load.
 
@@ -75,7 +74,7 @@ def import_torchaudio() -> types.ModuleType:
         absent = types.ModuleType(EXTENSION)
         absent._IS_TORCHAUDIO_EXT_AVAILABLE = False
         absent._IS_ALIGN_AVAILABLE = False
-        absent.fail_if_no_align = _needs_extension
+        absent.fail_if_no_align = lambda function: function  # a decorator
         sys.modules[EXTENSION] = absent
         return importlib.import_module("torchaudio")
 
@@ -84,40 +83,19 @@ torchaudio = import_torchaudio()
 
 
 def resample(
-    waveform: Tensor, rate: int, target: int, width: int = 64, rolloff: float = 0.9475937167399596
+    waveform: Tensor, rate: int, target: int, width: int = 64, rolloff: float = CUT_OFF
 ) -> Tensor:
-    """Resample (..., samples) from ``rate`` Hz to ``target`` Hz.
+    """Resample (..., samples) from ``rate`` Hz to ``target`` Hz, as torchaudio does but with
+    :func:`filter_bank`.
 
-    Uses torchaudio's windowed sinc, by default at the quality of librosa's "kaiser_best". Rates
-    without a small common divisor would need thousands of filters; their ratio is rounded by less
-    than one part in 1,000. No rate that recorders use is affected.
-
-    Args:
-        waveform: (..., samples).
-        rate: Hz.
-        target: Hz.
-        width: zero crossings of the sinc on either side; more make the cut-off steeper.
-        rolloff: cut-off, as a share of half the lower rate.
+    ``width`` is the zero crossings of the sinc on either side; more make the cut-off steeper.
     """
     if rate == target:
         return waveform
-    ratio = Fraction(rate, target).limit_denominator(1000)
-    # As torchaudio.functional.resample, but with some FILTERS filters: from 16 to 8 kHz it has one,
-    # and a convolution with a single output takes seven times as long.
-    bank = max(1, FILTERS // ratio.denominator)
-    over, under = bank * ratio.numerator, bank * ratio.denominator
+    over, under = filter_bank(rate, target)
     sinc = torchaudio.functional.functional
-    kernel, reach = sinc._get_sinc_resample_kernel(
-        over,
-        under,
-        1,
-        width,
-        rolloff,
-        "sinc_interp_kaiser",
-        14.769656459379492,
-        waveform.device,
-        waveform.dtype,
-    )
+    window = ("sinc_interp_kaiser", BETA, waveform.device, waveform.dtype)
+    kernel, reach = sinc._get_sinc_resample_kernel(over, under, 1, width, rolloff, *window)
     return sinc._apply_sinc_resample_kernel(waveform, over, under, 1, kernel, reach)
 
 
@@ -198,12 +176,10 @@ class FrontEnd(nn.Module):
             power = power / self.loudness(power)
         floored = power.clamp_min(10 ** (self.config.floor_db / 10))
         if self.pcen is not None:
-            return self.with_deltas(self.pcen(floored))
-        features = (10 * floored.log10() - self.config.floor_db) / 20  # 0 at the floor
-        return self.with_deltas(features if self.dct is None else self.dct @ features)
-
-    def with_deltas(self, features: Tensor) -> Tensor:
-        """Return the centred bands, then their deltas over time, (..., bands, frames)."""
+            features = self.pcen(floored)
+        else:
+            features = (10 * floored.log10() - self.config.floor_db) / 20  # 0 at the floor
+            features = features if self.dct is None else self.dct @ features
         orders = [features - self.config.centre]
         for _ in range(self.config.deltas):
             orders.append(self.slope(orders[-1]))
