@@ -87,18 +87,16 @@ class DetectionScores:
 
         A cry must reach the threshold, and lasts while it stays at :attr:`KEEP` of it or above.
         """
-        lasting = [
-            (i, v) for i, v in enumerate(self.cells.tolist()) if v >= self.KEEP * self.threshold
-        ]
-        found: list[tuple[Span, float]] = []
-        for cell, value in lasting:
+        found: list[Span] = []
+        for cell, value in enumerate(self.cells.tolist()):
+            if value < self.KEEP * self.threshold:
+                continue
             start, end = cell * self.step, min((cell + 1) * self.step, self.duration)
-            if found and start - found[-1][0].end < self.MERGE:
-                before, peak = found[-1]
-                found[-1] = (Span(before.start, end), max(peak, value))
+            if found and start - found[-1].end < self.MERGE:
+                found[-1] = Span(found[-1].start, end)
             else:
-                found.append((Span(start, end), value))
-        return tuple(span for span, peak in found if peak >= self.threshold)
+                found.append(Span(start, end))
+        return tuple(span for span in found if self.peak(span) >= self.threshold)
 
     def peak(self, span: Span) -> float:
         """Return the maximum probability within a span."""
@@ -147,16 +145,11 @@ def detection_scores(
     samples: int,
     duration: float,
 ) -> DetectionScores:
-    """Score a recording of ``duration`` seconds, step by step.
+    """Score a recording of ``samples`` at the front end's rate and ``duration`` seconds, by step.
 
-    Log odds are averaged over the windows that cover a step, then over the window lengths: short
-    windows find short cries, long ones are seldom wrong. 0 where there is only silence.
-
-    Args:
-        config: of a detector's checkpoint.
-        score: window length in frames -> (windows,) log odds, NaN where there is only silence.
-        samples: length of the recording at the front end's rate.
-        duration: of the recording, in seconds.
+    ``score`` maps a window length in frames to (windows,) log odds, NaN where there is only
+    silence. Log odds are averaged over the windows that cover a step, then over the window lengths:
+    short windows find short cries, long ones are seldom wrong. 0 where there is only silence.
     """
     own, c = config.detector, config.front_end
     assert own is not None  # a detector's checkpoint has one

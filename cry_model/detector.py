@@ -104,15 +104,11 @@ class CryDetector:
 
     @torch.inference_mode()
     def score_windows(self, wave: arrays.Array, frames: int) -> arrays.Array:
-        """Score windows of ``frames`` over (samples,) at the front end's rate, one per step.
-
-        The spectrogram is computed once and sliced.
-
-        Returns:
-            (windows,) log odds of a cry; NaN where there is only silence.
-        """
+        """Score windows of ``frames`` over (samples,) at the front end's rate, one per step:
+        (windows,) log odds of a cry, NaN where there is only silence."""
         c = self.config.front_end
         wave, silent = lay_out(wave, frames, c)
+        # The spectrogram is computed once and sliced.
         power = self.front_end.mel_power(torch.from_numpy(wave).to(self.device))
         power = power.unfold(-1, frames, step_frames(c)).transpose(0, 1)
         answers = [

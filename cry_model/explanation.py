@@ -117,17 +117,10 @@ def explain(
     span: Span | None = None,
     relevance: Relevance = gradient_times_input,
 ) -> Explanation:
-    """Explain the most probable label of one stretch of a recording, such as a cry.
+    """Explain the most probable label of one stretch of a recording, by default all of it.
 
-    Args:
-        classifier: on torch and the CPU, with a front end of bands.
-        recording: the whole recording.
-        span: the stretch; by default everything.
-        relevance: function that computes the relevance map.
-
-    Raises:
-        NotExplainedError: if the classifier cannot be explained.
-        AudioError: if the recording cannot be used.
+    The classifier is on torch and the CPU, with a front end of bands; else raise NotExplainedError.
+    Raise AudioError if the recording cannot be used.
     """
     front_end = classifier.front_end
     if not isinstance(front_end, FrontEnd):
@@ -165,11 +158,8 @@ def explain(
 
 
 def highest(heard: Tensor) -> Tensor:
-    """Select the cells of (bands, frames) with the highest smoothed relevance.
-
-    Returns:
-        1 for :data:`SHARE` of the known cells, or fewer if fewer are above 0; 0 elsewhere.
-    """
+    """Return 1 for the :data:`SHARE` of the known cells of (bands, frames) with the highest
+    smoothed relevance, or fewer if fewer are above 0; 0 elsewhere."""
     known = ~heard.isnan()
     smooth = avg_pool2d(heard.nan_to_num(0.0)[None], SMOOTHING, 1, SMOOTHING // 2)[0]
     smooth = smooth.masked_fill(~known, -math.inf)

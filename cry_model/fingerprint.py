@@ -19,14 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from cry_model.checkpoint import (
-    HASHES,
-    SALT,
-    WEIGHTS,
-    one_line,
-    unusable,
-    write_atomically,
-)
+from cry_model.checkpoint import HASHES, SALT, WEIGHTS, one_line, unusable, write_atomically
 from cry_model.sound.arrays import Array, resample
 from cry_model.sound.audio import Recording
 

@@ -50,8 +50,7 @@ CONFIG, FINGERPRINTS = "config", "fingerprints"
 
 
 def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
-    """Return the path of an exported file in a folder or a Hub repository; raise CheckpointError if
-    it is missing."""
+    """Find an exported file in a folder or a Hub repository; raise CheckpointError if missing."""
     folder = local_folder(name, revision)
     if folder is None:
         from cry_model.hub import find_checkpoint
@@ -134,8 +133,7 @@ class OnnxBackend:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxBackend:
-        """Open the model of an exported folder or a Hub repository; raise CheckpointError if it
-        cannot be used."""
+        """Open the model of a folder or a Hub repository; raise CheckpointError if unusable."""
         session, config, facts = open_file(find_file(name, revision, MODEL))
         return cls(session, config, read_base64(facts.get(FINGERPRINTS)))
 
@@ -169,8 +167,7 @@ class OnnxDetector:
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxDetector:
         """Open the detector of an exported folder or a Hub repository; raise CheckpointError if it
         cannot be used, or its output is not finite."""
-        session, config, _ = open_file(find_file(name, revision, DETECTOR))
-        detector = cls(session, config)
+        detector = cls(*open_file(find_file(name, revision, DETECTOR))[:2])
         try_out(lambda sound: detector.scan(sound).probabilities)
         return detector
 
@@ -183,8 +180,7 @@ class OnnxDetector:
         return detection_scores(self.config, score, len(wave), recording.duration)
 
     def score_windows(self, wave: Array, frames: int) -> Array:
-        """Score as :meth:`cry_model.CryDetector.score_windows`: log odds (windows,), NaN in
-        silence."""
+        """Score as :meth:`cry_model.CryDetector.score_windows` does, (windows,)."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
         wave, silent = lay_out(wave, frames, c)

@@ -93,12 +93,9 @@ class ECAPATDNN(nn.Module):
     Figure 1 of the reproduced paper, so that a margin loss does not decide the comparison.
 
     Args:
-        num_classes: number of logits.
-        num_bands: rows of the input features.
         channels: width of the blocks.
         mfa_channels: width of the multi-layer feature aggregation.
         bottleneck: hidden width of the SE modules and of the attentive pooling.
-        embedding: width of the embedding.
         scale: number of channel groups in each Res2 convolution.
     """
 

@@ -210,7 +210,6 @@ class ImprovedECAPATDNN(nn.Module):
     blocks, batch-normalised as in ECAPA-TDNN after pooling.
 
     Args:
-        num_classes, num_bands: number of logits, and rows of the input features.
         channels: width C of the network.
         stages: multi-scale stages per block; two match the paper's parameter count.
         heads: heads of the differential attention.

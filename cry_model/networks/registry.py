@@ -38,7 +38,6 @@ class System:
 
 
 def _without(name: str, title: str, setting: str) -> System:
-    """Return the registry entry of an ablation."""
     title = f"Improved ECAPA-TDNN without {title}"
     return System(f"improved-ecapa-tdnn-no-{name}", title, ImprovedECAPATDNN, {setting: False})
 
@@ -83,22 +82,17 @@ def get_system(name: str) -> System:
 def build_model(
     name: str, num_classes: int = PAPER_CLASSES, num_bands: int | None = None, **overrides: Any
 ) -> nn.Module:
-    """Return a freshly initialised system.
+    """Return a freshly initialised system: features (batch, bands, frames) -> logits (batch,
+    classes), and with ``return_attention=True`` also the attention maps.
+
+    Raise UnknownSystemError for an unknown name, TypeError for an unknown setting, ValueError for
+    an invalid one.
 
     Args:
         name: one of :func:`list_models`.
         num_classes: number of logits.
         num_bands: rows of the input features; None for the system's default (13 MFCC, or 26).
         **overrides: settings of the system's class, such as ``channels=64``.
-
-    Returns:
-        A module: features (batch, bands, frames) -> logits (batch, classes), and with
-        ``return_attention=True`` also the :class:`~cry_model.networks.attention.AttentionMaps`.
-
-    Raises:
-        UnknownSystemError: if ``name`` is not in :func:`list_models`.
-        TypeError: if the system has no such setting.
-        ValueError: if a setting is invalid.
     """
     system = get_system(name)
     bands = system.num_bands if num_bands is None else num_bands

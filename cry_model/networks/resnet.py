@@ -43,7 +43,6 @@ class ResNet18(nn.Module):
     """(B, bands, T) -> logits (B, classes); the features are one image of height ``bands``.
 
     Args:
-        num_classes: number of logits.
         num_bands: rows of the input features; any number works, so it is checked but not stored.
         width: channels of the first stage, doubled at each further one.
         blocks: residual blocks per stage; one makes a ResNet10.
