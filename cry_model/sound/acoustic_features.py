@@ -119,7 +119,7 @@ class AcousticFeatures(nn.Module):
         magnitude = power.sqrt()
         rows = (
             mean_chroma(power, RATE),
-            _rms(waveforms),
+            pad(waveforms, (FFT // 2, FFT // 2)).square().unfold(-1, FFT, HOP).mean(-1).sqrt(),
             *self._shape(magnitude),
             _zero_crossing_rate(waveforms),
         )
@@ -140,11 +140,6 @@ class AcousticFeatures(nn.Module):
         decibels = 10 * (power @ self.mel).clamp_min(POWER_FLOOR).log10()
         floor = decibels.amax((1, 2), keepdim=True) - TOP_DB
         return torch.maximum(decibels, floor) @ self.dct
-
-
-def _rms(waveforms: Tensor) -> Tensor:
-    padded = pad(waveforms, (FFT // 2, FFT // 2))
-    return padded.square().unfold(-1, FFT, HOP).mean(-1).sqrt()
 
 
 def _zero_crossing_rate(waveforms: Tensor) -> Tensor:

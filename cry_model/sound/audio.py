@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -185,16 +184,14 @@ class Mixer:
             return columns[min(self.channel, len(columns) - 1)].copy()
         with np.errstate(all="ignore"):  # overflow gives infinity, which _checked rejects
             if len(columns) > 1:
-                self._judge(columns.astype(np.float64, order="C"))
+                if len(self.total) != len(columns):  # restart for a new layout
+                    self.count, self.total, self.products = 0, np.zeros(len(columns)), 0.0
+                exact = columns.astype(np.float64, order="C")
+                self.count += exact.shape[1]
+                self.total += exact.sum(1)
+                self.products += exact @ exact.T
             # Add columns: over so short an axis, NumPy's mean takes twenty times as long.
             return sum(columns[1:], columns[0]) / np.float32(len(columns))
-
-    def _judge(self, columns: np.ndarray) -> None:
-        if len(self.total) != len(columns):  # restart for a new layout
-            self.count, self.total, self.products = 0, np.zeros(len(columns)), 0.0
-        self.count += columns.shape[1]
-        self.total += columns.sum(1)
-        self.products += columns @ columns.T
 
     @property
     def loudest(self) -> int | None:
@@ -290,9 +287,10 @@ def decode(stream: BinaryIO) -> tuple[np.ndarray, int]:
     work, failure = _Work(), None
     for start in _starts(stream):
         try:
-            read = partial(_read, stream, start, work)
-            mono, rate, loudest = read(Mixer())
-            return (mono, rate) if loudest is None else read(Mixer(loudest))[:2]
+            mono, rate, loudest = _read(stream, start, work, Mixer())
+            if loudest is not None:
+                mono, rate, _ = _read(stream, start, work, Mixer(loudest))
+            return mono, rate
         except (EmptyAudioError, UndecodableAudioError) as error:
             failure = failure or error
     raise failure from None
