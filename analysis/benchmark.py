@@ -131,8 +131,7 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
 def draw(recording: audio.Recording, prediction: Prediction, heard: AnyConfig) -> list[str]:
     """Return every figure that the page draws for a prediction, as the JSON it sends."""
     cards = sound_cards(compute_display(recording), prediction, heard)
-    cards |= explained_cards(prediction)
-    return [card.figure.to_json() for card in cards.values()]
+    return [card.figure.to_json() for card in (*cards, *explained_cards(prediction))]
 
 
 def median_ms(work: Callable[[], object]) -> float:

@@ -202,7 +202,7 @@ def describe_differential(prediction: Prediction) -> str:
         for a in (maps.differential_1, maps.differential_2)
     ]
     return (
-        f"Normalised entropy of A<sub>1</sub> {entropies[0]:.2f}, of A<sub>2</sub> "
+        f"Normalised entropy of A₁ {entropies[0]:.2f}, of A₂ "
         f"{entropies[1]:.2f} (1: uniform, 0: one layer only); lambda "
         f"{float(maps.differential_lambda):.2f}."
     )

@@ -251,7 +251,7 @@ def describe_sound(display: Display, prediction: Prediction) -> str:
         times, track = prediction.timeline(gate)
         peak = float(times[int(track.argmax())])
         text += (
-            f" Block {i + 1} attends most at {peak:.1f} s (A<sub>t</sub> from "
+            f" Block {i + 1} attends most at {peak:.1f} s (Aₜ from "
             f"{float(track.min()):.2f} to {float(track.max()):.2f})."
         )
     return text

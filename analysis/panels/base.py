@@ -31,7 +31,8 @@ class Exhibit:
 
     name: str  # of its downloads, without extension: letters, digits and hyphens
     title: str  # the same for all data; plain text
-    data: pd.DataFrame  # everything that figure and table show, a row for each mark
+    # everything that figure and table show, a row for each mark; empty without a download
+    data: pd.DataFrame = field(default_factory=pd.DataFrame)
     figure: go.Figure | None = None  # None for a table alone
     table: pd.DataFrame | None = None  # the rows to show; None for a figure alone
     # optionally a line of its main numbers, then a caption, the same for all data: how it was

@@ -8,6 +8,12 @@ const drawFigure = (place) => {
   const config = { responsive: true, displaylogo: false, displayModeBar: false };
   return Plotly.react(place, data, layout, config);
 };
+// Draws all figures inside a place.
+const drawFigures = async (root) => {
+  const places = root.querySelectorAll(".plot");
+  if (places.length && !window.Plotly) await plotly();
+  for (const place of places) if (place.isConnected) drawFigure(place);
+};
 // Dark text on white with the title above, so that the file is readable anywhere.
 const saveFigure = async ({ place, format, file }) => {
   const plot = document.querySelector(`#${place} .js-plotly-plot`);

@@ -19,12 +19,6 @@ const without = (choices, ...names) =>
 const changed = (name, value) =>
   go({ ...without(shown, ...(name === "corpus" && shown.split === "own" ? ["split"] : [])), [name]: value });
 
-const draw = async () => {
-  const places = [...root.querySelectorAll(".plot")];
-  if (!places.length) return;
-  if (!window.Plotly) await plotly();
-  for (const place of places) if (place.isConnected) drawFigure(place);
-};
 const clickable = (place) => {
   if (place.dataset.clickable || !place.on) return;
   place.dataset.clickable = "yes";
@@ -59,7 +53,7 @@ const render = async () => {
   current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;
   player.hidden = true;
   player.replaceChildren();
-  await draw();
+  await drawFigures(root);
   root.querySelectorAll(".plot").forEach(clickable);
   root.setAttribute("aria-busy", "false");
   if (!window.Plotly) (window.requestIdleCallback ?? setTimeout)(plotly);

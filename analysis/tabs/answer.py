@@ -241,13 +241,6 @@ def numbers(prediction: Prediction) -> dict[str, Any]:
 STRONG = 0.2
 """Total variation distance. Both six-class models are too unsure after calibration to exceed more:
 on 453 held-out cries, student and teacher differ by this much, with other labels, in 3 of 100."""
-FLAT = 0.01
-
-
-def has_answer(prediction: Prediction) -> bool:
-    """Return whether any label stands out; far out of distribution, all are equally probable."""
-    values = prediction.probabilities.values()
-    return max(values) - min(values) >= FLAT
 
 
 def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -> bool:

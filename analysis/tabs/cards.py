@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import gradio as gr
-import plotly.graph_objects as go
-from gradio.components import Component
+import pandas as pd
 from markupsafe import Markup
 
-from analysis.downloads import csv_text
 from analysis.figures import attention
 from analysis.figures.attention import contributions_figure, describe_contributions
 from analysis.figures.sound import (
@@ -22,11 +17,12 @@ from analysis.figures.sound import (
     spectral_figure,
     timeline_figure,
 )
+from analysis.panels.base import Exhibit
+from analysis.panels.html import CARDS
 from analysis.sound import Display
-from analysis.tabs.answer import ANSWER, has_answer
-from cry_model.detection import DetectionScores
+from cry_model.detection import DetectionScores, clock
 from cry_model.prediction import Prediction
-from cry_model.records import words
+from cry_model.records import either, percent, words
 from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
@@ -36,7 +32,7 @@ DETECTOR_NOTE = (
     f"pauses under {DetectionScores.MERGE:g} seconds. Dotted: from here up, it may be one."
 )
 MARKED_NOTE = "The model hears only the shaded segments."
-ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
+ATTENTION_NOTE = """Bottom row: temporal attention Aₜ of each block (paper, equation 10);
 near 1 a moment counts fully, near 0 it is suppressed. It shows what the network multiplies, not
 why it answers. On synthetic cries it does not mark the known onsets. On cries of the paper's
 corpus, the answer depends no more on what it marks than on other moments. Where two networks
@@ -44,11 +40,11 @@ answer together, the attention is that of the first, the student."""
 SPECTRAL_NOTE = """M of the hybrid attention: the model first multiplies each band at each moment by
 it. Dark: suppressed, or not heard. It shows what is multiplied, not why the model answers. On
 synthetic cries, the answer depends less on what it marks than on the rest."""
-MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
+MAP_NOTE = """Product AₜA_cᵀ of equation 10: when each block listened, and to
 which of its learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
 relied on short stretches of sound (small kernels) or on longer ones."""
-DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> (equations 13 and 15) and their
+DIFFERENTIAL_NOTE = """Maps A₁ and A₂ (equations 13 and 15) and their
 difference (equation 12): what the layers take from each other. Rows take, columns give."""
 FEATURE_NOTE = """Integrated gradients: what each feature added to the answer or took away,
 compared with the average recording of the training data. The bars sum to the difference in the
@@ -56,45 +52,43 @@ logarithm of the answer's probability, before out-of-distribution smoothing and 
 TIMELINE_NOTE = "Each bar is a cry; its width is its length. A single long cry is shown in pieces."
 IF_A_CRY = "If it were a cry: "
 LONG = 15.0  # s; in a shorter recording, a single cry needs no timeline
-SOUND = ("sound", "spectral", "timeline")
-EXPLAINED = ("feature", "map", "branch", "differential")
-"""The figures of an answer, in the fold of the sound and in that for researchers."""
+FLAT = 0.01  # no label stands out if all probabilities are closer than this
 
 
-@dataclass(frozen=True)
-class Card:
-    """Store a figure, its heading, a sentence that describes it, a note, and additional HTML."""
-
-    figure: go.Figure
-    heading: str
-    words: str
-    note: str
-    html: str = ""
+def cards_html(cards: Sequence[Exhibit]) -> Markup:
+    """Write figures with their texts, tables and downloads, as in the Analysis tab."""
+    written = (CARDS.card(card, card.name, 3) for card in cards)  # type: ignore[attr-defined]
+    return Markup("").join(written)
 
 
-def sound_cards(display: Display, prediction: Prediction, heard: AnyConfig) -> dict[str, Card]:
-    """Draw the :data:`SOUND` cards that an answer has; ``heard``: its model's front-end config."""
-    cards = {"sound": _sound_card(display, prediction, heard.high_hz)}
+def sound_cards(display: Display, prediction: Prediction, heard: AnyConfig) -> list[Exhibit]:
+    """Draw the sound, the attention to it and its cries; ``heard``: config of the front end."""
+    cards = [_sound_card(display, prediction, heard.high_hz)]
     hz = heard.band_hz if isinstance(heard, FrontEndConfig) else ()
     if prediction.attention.spectral is not None and len(hz) and attention_shown(prediction):
-        cards["spectral"] = Card(
-            spectral_figure(display, prediction, hz),
-            "Attention over pitch and time",
-            describe_spectral(prediction, hz),
-            SPECTRAL_NOTE,
+        cards.append(
+            Exhibit(
+                "spectral",
+                "Attention over pitch and time",
+                figure=spectral_figure(display, prediction, hz),
+                note=f"{describe_spectral(prediction, hz)}\n\n{SPECTRAL_NOTE}",
+            )
         )
     if has_timeline(prediction):
-        cards["timeline"] = Card(
-            timeline_figure(prediction),
-            "Each cry, and what it sounded like",
-            describe_segments(prediction),
-            TIMELINE_NOTE,
-            segments_html(prediction),
+        cards.append(
+            Exhibit(
+                "cries",
+                "Each cry, and what it sounded like",
+                segments_data(prediction),
+                timeline_figure(prediction),
+                segments_table(prediction),
+                f"{describe_segments(prediction)}\n\n{TIMELINE_NOTE}",
+            )
         )
     return cards
 
 
-def _sound_card(display: Display, prediction: Prediction, high_hz: float) -> Card:
+def _sound_card(display: Display, prediction: Prediction, high_hz: float) -> Exhibit:
     attended = attention_shown(prediction)
     notes = [SOUND_NOTE]
     if prediction.track is not None:
@@ -103,18 +97,21 @@ def _sound_card(display: Display, prediction: Prediction, high_hz: float) -> Car
         notes.append(MARKED_NOTE)
     if attended:
         notes.append(ATTENTION_NOTE)
-    return Card(
-        sound_figure(display, prediction, high_hz),
+    return Exhibit(
+        "sound",
         "Sound and attention over time" if attended else "Sound",
-        describe_sound(display, prediction),
-        " ".join(notes),
+        figure=sound_figure(display, prediction, high_hz),
+        note=f"{describe_sound(display, prediction)}\n\n{' '.join(notes)}",
     )
 
 
-def explained_cards(prediction: Prediction) -> dict[str, Card]:
-    """Draw the :data:`EXPLAINED` cards that an answer has."""
-    maps, acoustic = prediction.attention, prediction.acoustic
-    has_features = acoustic is not None and has_answer(prediction)
+def explained_cards(prediction: Prediction) -> list[Exhibit]:
+    """Draw what the answer is based on; the features only if any label stands out.
+
+    Far out of distribution, all labels are equally probable.
+    """
+    maps, shares = prediction.attention, prediction.probabilities.values()
+    has_features = prediction.acoustic is not None and max(shares) - min(shares) >= FLAT
     possible = (
         ("feature", has_features, contributions_figure, describe_contributions,
          "Features that moved the answer", FEATURE_NOTE),
@@ -126,51 +123,16 @@ def explained_cards(prediction: Prediction) -> dict[str, Card]:
          attention.describe_differential, "Between the layers", DIFFERENTIAL_NOTE),
     )  # fmt: skip
     before = IF_A_CRY if prediction.is_cry is False else ""
-    return {
-        name: Card(figure(prediction), f"{before}{heading}", describe(prediction), note)
+    return [
+        Exhibit(
+            name,
+            f"{before}{heading}",
+            figure=figure(prediction),
+            note=f"{describe(prediction)}\n\n{note}",
+        )
         for name, has_it, figure, describe, heading, note in possible
         if has_it
-    }
-
-
-# Screen readers find no name in Plotly's drawings; the sentence below each provides it.
-DESCRIBE_FIGURES = f"""() => {{
-  for (const figure of {[*SOUND, *EXPLAINED]}) {{
-    const plot = document.getElementById(`${{figure}}-figure`);
-    const words = document.getElementById(`${{figure}}-words`);
-    if (!plot || !words) continue;
-    plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", words.textContent.trim());
-  }}
-}}"""
-
-
-def lay_out_cards(names: Sequence[str]) -> list[gr.blocks.Block]:
-    """Lay out hidden cards in the current block; return what :func:`card_values` fills."""
-    return [block for name in names for block in _lay_out_card(name)]
-
-
-def _lay_out_card(name: str) -> tuple[gr.Column | Component, ...]:
-    with gr.Column(visible=False, min_width=300, elem_id=f"{name}-section") as column:
-        heading = gr.Markdown()
-        figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
-        words = gr.Markdown(elem_classes="caption", elem_id=f"{name}-words")
-        note = gr.Markdown(elem_classes="caption")
-        html = gr.HTML(visible=False, elem_id=f"{name}-html")
-    return column, heading, figure, words, note, html
-
-
-def card_values(names: Sequence[str], cards: Mapping[str, Card]) -> list[Any]:
-    """Return the values of the blocks of :func:`lay_out_cards`; a missing card is hidden."""
-    values: list[Any] = []
-    for name in names:
-        if (card := cards.get(name)) is None:
-            values += [gr.Column(visible=False), "", None, "", "", gr.HTML("", visible=False)]
-            continue
-        html = gr.HTML(card.html, visible=bool(card.html))
-        shown = gr.Column(visible=True)
-        values += [shown, f"### {card.heading}", card.figure, card.words, card.note, html]
-    return values
+    ]
 
 
 def has_timeline(prediction: Prediction) -> bool:
@@ -184,33 +146,44 @@ def has_timeline(prediction: Prediction) -> bool:
     return cries > 1 or (cries == 1 and prediction.duration > LONG)
 
 
-def segments_html(prediction: Prediction) -> Markup:
-    """Write a table with a row for each cry, and the link to download it."""
-    return ANSWER.segments(prediction, _count(prediction), segments_csv(prediction))
+def segments_data(prediction: Prediction) -> pd.DataFrame:
+    """Return a row per cry: times in seconds, cry detector, label, set, probabilities."""
+    return pd.DataFrame(
+        {
+            "start_s": cry.start,
+            "end_s": cry.end,
+            "length_s": cry.end - cry.start,
+            "cry_probability": cry.detector,
+            "most_probable": cry.label,
+            "set": ";".join(cry.prediction_set or ()),
+            **cry.probabilities,
+        }
+        for cry in prediction.segments
+    )
 
 
-def segments_csv(prediction: Prediction) -> str:
-    """Write a CSV row per cry: times in seconds, cry detector, label, set, probabilities."""
-    known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable", "set")
-    rows = []
-    for s in prediction.segments:
-        numbers = (f"{number:.3f}" for number in (s.start, s.end, s.end - s.start, s.detector))
-        named = ";".join(s.prediction_set or ())
-        rows.append([*numbers, s.label, named, *s.probabilities.values()])
-    return csv_text([*known, *prediction.probabilities], *rows)
+def segments_table(prediction: Prediction) -> pd.DataFrame:
+    """Return the same rows as texts for a reader."""
+    return pd.DataFrame(
+        {
+            "from": clock(cry.start),
+            "to": clock(cry.end),
+            "length": f"{cry.end - cry.start:.1f} s",
+            "cry detector": percent(cry.detector),
+            "sounds like": either(named) if (named := prediction.named_in(cry)) else "can't tell",
+            **{words(label): percent(share) for label, share in cry.probabilities.items()},
+        }
+        for cry in prediction.segments
+    )
 
 
 def describe_segments(prediction: Prediction) -> str:
     """Describe the number of cries and their most probable reasons."""
+    cries = len(prediction.segments)
     most = [segment.label for segment in prediction.segments]
     counted = sorted(((most.count(label), label) for label in set(most)), reverse=True)
     named = ", ".join(f"{words(label)} ({number})" for number, label in counted)
     return (
-        f"{_count(prediction)}: {prediction.cry_seconds:.1f} s of {prediction.duration:.1f} s of "
-        f"sound. Most probable: {named}."
+        f"{'One cry' if cries == 1 else f'{cries} cries'}: {prediction.cry_seconds:.1f} s of "
+        f"{prediction.duration:.1f} s of sound. Most probable: {named}."
     )
-
-
-def _count(prediction: Prediction) -> str:
-    cries = len(prediction.segments)
-    return "One cry" if cries == 1 else f"{cries} cries"

@@ -14,15 +14,7 @@ from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, f
 from analysis.session import Session, classify_all
 from analysis.tabs import EVENT, SHARED, macros, scripts
 from analysis.tabs.answer import ANSWER, answer_html, error_html, in_short, research_html, spark
-from analysis.tabs.cards import (
-    DESCRIBE_FIGURES,
-    EXPLAINED,
-    SOUND,
-    card_values,
-    explained_cards,
-    lay_out_cards,
-    sound_cards,
-)
+from analysis.tabs.cards import cards_html, explained_cards, sound_cards
 from analysis.tabs.diary import entry, personal_answer
 from analysis.tabs.explain import button_html, make_listen_explain
 from analysis.uploads import HOUR, needing
@@ -33,6 +25,12 @@ from cry_model.sound.audio import SUFFIXES
 
 LISTEN = macros("tabs/listen.html.j2")
 SCRIPTS = (*SHARED, "microphone.js", "upload.js", "tabs/listen.js", "tabs/explain.js")
+FIGURES = """
+watch("value", () => drawFigures(element));
+element.addEventListener("click", ({ target }) => {
+  const button = target.closest("button.download");
+  if (button) saveFigure(button.dataset);
+});"""
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
 UNANSWERED = '() => document.dispatchEvent(new Event("unanswered"))'
@@ -83,30 +81,30 @@ class Handlers:
         folds = [gr.Accordion(open=False, visible=session.display is not None) for _ in range(2)]
         return [html, "", *folds, session]
 
-    def on_fold(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
+    def on_fold(self, session: Session | None, name: str, request: gr.Request) -> str:
         """Draw the sound, and the attention of the model."""
         found = self._answer(session, name)
         if session is None or found is None:
-            return ["", *card_values(SOUND, {})]
+            return ""
         model, prediction = found
         cards = sound_cards(session.display, prediction, model.classifier.config.front_end)
         say = language(request)
         html = ANSWER.play(prediction.segments, say) + button_html(model, prediction, say)
-        return [html, *card_values(SOUND, cards)]
+        return html + cards_html(cards)
 
-    def on_research(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
+    def on_research(self, session: Session | None, name: str, request: gr.Request) -> str:
         """Show the answers of other models, and draw what this one is based on."""
         found = self._answer(session, name)
         if session is None or found is None:
-            return [error_html(language(request)("gone")), *card_values(EXPLAINED, {})]
+            return error_html(language(request)("gone"))
         model, prediction = found
         html = research_html(prediction, session.others(model, self.models))
-        return [html, *card_values(EXPLAINED, explained_cards(prediction))]
+        return html + cards_html(explained_cards(prediction))
 
     def on_model(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Show the answer of another model."""
         html = self.told(session, name, language(request))
-        return [html, gr.Accordion(open=False), *self.on_research(session, name, request)]
+        return [html, gr.Accordion(open=False), self.on_research(session, name, request)]
 
     def _answer(self, session: Session | None, name: str) -> tuple[Model, Prediction] | None:
         """Return the answering model and its answer; None if there is none any more."""
@@ -125,6 +123,7 @@ def build_listen_tab(
 
     ``live_functions`` are those of the Live tab, which report crying during recording.
     """
+    script = scripts("panels/figure.js") + FIGURES
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
     with gr.Row(equal_height=False, elem_id="sound-and-answer"):
         with gr.Column(scale=2, min_width=300):
@@ -144,11 +143,11 @@ def build_listen_tab(
             ready = 'document.dispatchEvent(new Event("tonight"))'
             gr.HTML(LISTEN.tonight(), js_on_load=ready, elem_id="tonight")
             with gr.Accordion(I18N("fold.sound"), **folded) as sound:
-                drawn = [gr.HTML(""), *lay_out_cards(SOUND)]
+                drawn = gr.HTML("", js_on_load=script, elem_id="sound-cards")
             with gr.Accordion(I18N("fold.research"), **folded) as research:
                 choices = [AUTOMATIC, *((model.label, model.name) for model in models)]
                 name = gr.Radio(choices, value="", label="Model", elem_id="model")
-                explained = [gr.HTML("", elem_id="others"), *lay_out_cards(EXPLAINED)]
+                explained = gr.HTML("", js_on_load=script, elem_id="explained-cards")
     file = gr.Audio(type="filepath", visible=False)  # Gradio checks the path
     kept = gr.State(time_to_live=HOUR)
     on = Handlers(models, detector)
@@ -163,13 +162,10 @@ def build_listen_tab(
     )
     heard.success(None, js=ANSWERED, api_visibility="private")
     heard.failure(None, js=UNANSWERED, api_visibility="private")  # the queue is full
-    changed = answer, sound, *explained
-    for event in (
-        sound.expand(on.on_fold, [kept, name], drawn, **EVENT),
-        research.expand(on.on_research, [kept, name], explained, **EVENT),
-        name.input(on.on_model, [kept, name], [*changed], trigger_mode="always_last", **EVENT),
-    ):
-        event.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
+    changed = [answer, sound, explained]
+    sound.expand(on.on_fold, [kept, name], drawn, **EVENT)
+    research.expand(on.on_research, [kept, name], explained, **EVENT)
+    name.input(on.on_model, [kept, name], changed, trigger_mode="always_last", **EVENT)
 
 
 def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None:

@@ -63,7 +63,8 @@ def test_short_burst_in_a_long_recording_stays_visible(tone):
 def test_every_system_has_its_figures_with_descriptions(answered):
     recording, prediction = answered
     maps, display = prediction.attention, compute_display(recording)
-    shown = {**sound_cards(display, prediction, FrontEndConfig()), **explained_cards(prediction)}
+    cards = [*sound_cards(display, prediction, FrontEndConfig()), *explained_cards(prediction)]
+    shown = {card.name: card for card in cards}
     expected = {
         "sound": True,
         "spectral": maps.spectral is not None,
@@ -73,7 +74,7 @@ def test_every_system_has_its_figures_with_descriptions(answered):
         "differential": maps.differential is not None,
     }
     assert set(shown) == {name for name, there in expected.items() if there}
-    assert all(card.heading and card.words and card.note for card in shown.values())
+    assert all(card.title and "\n\n" in card.note for card in shown.values())
     assert len(draw(recording, prediction, FrontEndConfig())) == len(shown)
     rows = {axis for axis in shown["sound"].figure.layout if "yaxis" in axis}
     assert len(rows) == (3 if maps.temporal else 2)

@@ -1,8 +1,5 @@
 """Check the table, file and figures of several cries in one recording; pauses stay empty."""
 
-import base64
-import csv
-import io
 import re
 from dataclasses import replace
 
@@ -14,7 +11,7 @@ from analysis.figures.sound import THINNEST, slices, sound_figure, timeline_figu
 from analysis.figures.theme import class_colour
 from analysis.session import classify_all
 from analysis.tabs.answer import ANSWER
-from analysis.tabs.cards import has_timeline, segments_csv, segments_html, sound_cards
+from analysis.tabs.cards import has_timeline, segments_data, segments_table, sound_cards
 from analysis.words import ENGLISH
 from cry_model.classifier import widened
 from cry_model.records import words
@@ -22,7 +19,7 @@ from cry_model.sound import audio
 from cry_model.sound.front_end_config import FrontEndConfig
 from tests.stand_ins import scene, write
 
-NOTHING = "can&#39;t tell"
+NOTHING = "can't tell"
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, start and end of each
 
 
@@ -57,41 +54,36 @@ def test_all_models_share_the_track_and_classify_only_cries(session, models, det
             assert any(span.start <= middle <= span.end for span in allowed)
 
 
-def test_csv_matches_predictions_for_each_cry_cut_out(prediction, models, path):
+def test_data_match_predictions_for_each_cry_cut_out(prediction, models, path):
     recording, classifier = audio.load(path), models[-1].classifier
-    rows = [*csv.DictReader(io.StringIO(segments_csv(prediction)))]
+    rows = segments_data(prediction).to_dict("records")
     assert len(rows) == len(CRIES)
     for row in rows:
-        start, end = float(row["start_s"]), float(row["end_s"])
-        assert float(row["length_s"]) == pytest.approx(end - start, abs=2e-3)
+        start, end = row["start_s"], row["end_s"]
+        assert row["length_s"] == end - start
         cells = prediction.track.cells
         middles = (np.arange(len(cells)) + 0.5) * prediction.track.step
         inside = cells[(middles > start) & (middles < end)]
-        assert float(row["cry_probability"]) == pytest.approx(inside.max(), abs=1e-3)
+        assert row["cry_probability"] == pytest.approx(inside.max(), abs=1e-3)
         # Expected: the prediction for the cry and half a second on either side, cut out by hand.
         low, high = (round(s * recording.sample_rate) for s in (start - 0.5, end + 0.5))
         alone = classifier.predict(recording.waveform[low:high], recording.sample_rate)
         for label, share in alone.probabilities.items():
-            assert float(row[label]) == pytest.approx(share, abs=1e-3)
+            assert row[label] == pytest.approx(share, abs=1e-3)
         assert row["most_probable"] == alone.label
         assert row["set"] == ";".join(alone.prediction_set or ())
 
 
-def test_table_matches_csv_is_accessible_and_plays_each_cry(prediction):
-    html = segments_html(prediction)
-    assert html.count('<th scope="row">') == len(CRIES)
-    assert html.count('scope="col"') == 5 + len(prediction.probabilities)
-    cells = re.findall(r"<td>([^<]*)</td>", html)
-    first = prediction.segments[0]
+def test_table_has_a_row_and_a_button_for_each_cry(prediction):
+    table, first = segments_table(prediction), prediction.segments[0]
+    assert len(table) == len(CRIES)
     shares = [f"{100 * p:.0f}%" for p in first.probabilities.values()]
-    assert cells[4 : 4 + len(shares)] == shares
+    assert table.iloc[0, 5:].to_list() == shares
     played = ANSWER.play(prediction.segments, ENGLISH)
     buttons = re.findall(r'data-play="([\d.]+) ([\d.]+)"', played)
     found = [(s.start, s.end) for s in prediction.segments]
     np.testing.assert_allclose(np.array(buttons, float), found, atol=0.006)
     assert ANSWER.play((), ENGLISH) == ""
-    (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
-    assert base64.b64decode(data).decode() == segments_csv(prediction)
 
 
 @pytest.mark.parametrize(
@@ -102,16 +94,15 @@ def test_table_names_the_prediction_set_if_informative(prediction, count, outsid
     first, labels = prediction.segments[0], tuple(prediction.probabilities)
     segment = replace(first, prediction_set=labels[:count] or None)
     told = replace(prediction, segments=(segment,), outside=outside, evaluation=None)
-    named = re.findall("<td>([^<]*)</td>", segments_html(told))[3]
-    assert named == (expected or words(first.label))
+    assert segments_table(told)["sounds like"].item() == (expected or words(first.label))
 
 
 def test_timeline_needs_several_cries_or_a_long_recording(session, prediction):
     assert not has_timeline(prediction)  # the model is no better than chance
     prediction = replace(prediction, evaluation=None)
     one = replace(prediction, segments=prediction.segments[:1])
-    cards = sound_cards(session.display, prediction, FrontEndConfig())
-    assert cards["timeline"].html == segments_html(prediction)
+    *_, cries = sound_cards(session.display, prediction, FrontEndConfig())
+    assert cries.table.equals(segments_table(prediction))
     assert has_timeline(one)
     assert not has_timeline(replace(one, duration=12.0))
     assert not has_timeline(replace(prediction, segments=()))

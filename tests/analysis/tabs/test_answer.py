@@ -18,6 +18,7 @@ from analysis.live.listener import LIMIT_SECONDS
 from analysis.live.tab import SILENT_SECONDS
 from analysis.server import UPLOAD_BYTES
 from analysis.session import classify_all
+from analysis.sound import compute_display
 from analysis.tabs.answer import (
     IMITATES,
     PRIVACY,
@@ -27,7 +28,7 @@ from analysis.tabs.answer import (
     research_html,
     spark,
 )
-from analysis.tabs.cards import IF_A_CRY, explained_cards, segments_html, sound_cards
+from analysis.tabs.cards import IF_A_CRY, cards_html, explained_cards, sound_cards
 from analysis.words import ENGLISH, LANGUAGES, language
 from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
 from cry_model.prediction import Segment
@@ -269,10 +270,16 @@ def test_markup_in_a_label_is_escaped(tone):
     answer = CryClassifier(config.build(), config).predict(tone(500, 2, 8000), 8000)
     sure = replace(CALIBRATION, constant_set=("<script>", "b"))
     named = replace(answer, prediction_set=("<script>",), calibration=sure)
-    cry = Segment(0.5, 1.5, 0.9, dict(answer.probabilities), ("<script>",))
+    cries = 2 * (Segment(0.5, 1.5, 0.9, dict(answer.probabilities), ("<script>",)),)
+    display = compute_display(audio.load(tone(500, 2, 8000), 8000))
+    cards = sound_cards(display, replace(named, segments=cries), FrontEndConfig())
+    assert "cries" in {card.name for card in cards}
+    drawn = cards_html([*cards, *explained_cards(answer)])
     for html in (
-        *(answer_html(answer), answer_html(named), research_html(named, {"It": named})),
-        segments_html(replace(named, segments=(cry,))),
+        answer_html(answer),
+        answer_html(named),
+        research_html(named, {"It": named}),
+        drawn,
     ):
         assert "<script>" not in html
     assert "<h2>&lt;script&gt;</h2>" in answer_html(named)
@@ -283,8 +290,8 @@ def test_figures_without_a_cry_are_headed_as_hypothetical(models, detector, tmp_
     assert re.fullmatch(r"\d*9\d*", spark(session.display))
     assert len(spark(session.display)) == 24
     for answer in session.answers.values():
-        (card,) = sound_cards(session.display, answer, FrontEndConfig()).values()
-        assert "No cry" in card.words
+        (card,) = sound_cards(session.display, answer, FrontEndConfig())
+        assert "No cry" in card.note
         assert not [t for t in card.figure.data if (t.name or "").startswith("block")]
         assert not [s for s in card.figure.layout.shapes if s.type == "rect"]
-        assert all(c.heading.startswith(IF_A_CRY) for c in explained_cards(answer).values())
+        assert all(c.title.startswith(IF_A_CRY) for c in explained_cards(answer))
