@@ -16,6 +16,7 @@ from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
 from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.session import classify_all
 from analysis.stats.runs import NO_RUNS, FoundRuns
+from analysis.tabs import scripts
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import AT_ONCE, build_analysis_tab
 from analysis.tabs.diary import build_diary_tab
@@ -33,34 +34,6 @@ HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:description" content="{DESCRIPTION}">
 <meta name="theme-color" content="#0f766e">
 <style>footer .divider {{ display: none; }}</style>"""
-# A chosen theme is kept in the browser.
-SWITCH_THEME = """() => {
-  const dark = document.body.classList.toggle("dark");
-  try { localStorage.setItem("theme", dark ? "dark" : "light"); } catch { /* not kept */ }
-}"""
-# Screen readers announce changes in a live region only if the region existed before.
-# Gradio names each radio button differently, so the browser sees no group to navigate.
-ON_LOAD = """() => {
-  let theme = null;
-  try { theme = localStorage.getItem("theme"); } catch { /* not kept */ }
-  if (theme) document.body.classList.toggle("dark", theme === "dark");
-  document.getElementById("answer").setAttribute("aria-live", "polite");
-  document.addEventListener("focusin", ({ target }) => {
-    const group = target.closest?.("#model");
-    group?.setAttribute("role", "radiogroup");
-    group?.setAttribute("aria-label", "Model");
-  });
-  document.addEventListener("keydown", (event) => {
-    const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
-    const group = event.target.closest?.("#model");
-    if (!step || !group) return;
-    event.preventDefault();
-    const choices = [...group.querySelectorAll("input")];
-    const next = choices.at((choices.indexOf(document.activeElement) + step) % choices.length);
-    next.focus();
-    next.click();
-  });
-}"""
 # Used where the theme's own teal has too little contrast with white.
 READABLE = {
     "background_fill_primary": "*neutral_50",  # the theme's default, which set() would drop
@@ -81,13 +54,6 @@ NAME_TAB = """() => {{
   address.search = "?tab={tab}";
   history.pushState(history.state, "", address);
 }}"""
-FOLLOW_BACK = """() => {
-  window.addressRead = true;
-  addEventListener("popstate", () => {
-    const tab = new URLSearchParams(location.search).get("tab") || "listen";
-    document.querySelector(`#tabs > .tab-wrapper [data-tab-id="${tab}"]`)?.click();
-  });
-}"""
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 SESSIONS = 1000  # kept at a time; more would not be worth the memory
 
@@ -109,7 +75,7 @@ def build_page(
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
             gr.HTML(header(note))
-            theme = gr.Button("\u25d0", size="sm", min_width=44, scale=0, elem_id="theme")
+            gr.Button("\u25d0", size="sm", min_width=44, scale=0, elem_id="theme")
         offer_predict(models, detector)
         live_functions = [] if detector is None else make_functions(detector, models[0])
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -124,7 +90,7 @@ def build_page(
                 build_analysis_tab(found)
             with gr.Tab(I18N("tab.about"), id="about"):
                 build_about_tab(models, detector)
-        page.load(None, js=ON_LOAD, api_visibility="private")
+        page.load(None, js=scripts("page.js"), api_visibility="private")
         names = [tab.id for tab in tabs.children]
 
         def asked_tab(request: gr.Request) -> gr.Tabs:
@@ -133,10 +99,9 @@ def build_page(
             return gr.Tabs(selected=wanted) if wanted in names else gr.skip()
 
         asked = page.load(asked_tab, None, tabs, **AT_ONCE)
-        asked.then(None, js=FOLLOW_BACK, api_visibility="private")
+        asked.then(None, js="() => { window.addressRead = true; }", api_visibility="private")
         for tab in tabs.children:
             tab.select(None, js=NAME_TAB.format(tab=tab.id), api_visibility="private")
-        theme.click(None, js=SWITCH_THEME, api_visibility="private")
     # With an open API, programs could bypass the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
 
