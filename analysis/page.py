@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 from analysis.live.tab import build_live_tab, make_functions
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
-from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
+from analysis.server import PLOTLY, OnlyOpenRoutes, UploadLimit
 from analysis.session import classify_all
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs import scripts
@@ -147,10 +147,6 @@ def launch_options() -> dict[str, Any]:
         "app_kwargs": {
             "lifespan": retention,
             "routes": [PLOTLY],
-            "middleware": [
-                Middleware(OnlyOpenRoutes),
-                Middleware(NoCopies),
-                Middleware(UploadLimit),
-            ],
+            "middleware": [Middleware(OnlyOpenRoutes), Middleware(UploadLimit)],
         },
     }

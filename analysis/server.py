@@ -106,24 +106,6 @@ async def _drain(receive: Receive) -> None:
         more = message.get("more_body", False)
 
 
-class NoCopies:
-    """Forbid the browser to store API responses, audio included; an ASGI middleware."""
-
-    def __init__(self, app: ASGIApp):
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle an ASGI request."""
-
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["cache-control"] = "no-store"
-            await send(message)
-
-        own = scope["type"] == "http" and f"{API_PREFIX}/" in scope["path"]
-        await self.app(scope, receive, marked if own else send)
-
-
 def _plotly(_: Request) -> FileResponse:
     path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     return FileResponse(path, headers={"cache-control": "public, max-age=86400"})
@@ -165,16 +147,29 @@ _OPEN = [
 
 
 class OnlyOpenRoutes:
-    """Answer 404 to every request outside ``OPEN_ROUTES``; an ASGI middleware."""
+    """Answer 404 to every request outside ``OPEN_ROUTES``; an ASGI middleware.
+
+    It also forbids the browser to store API responses, audio included.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on requests for open routes, and the server's startup and shutdown events."""
-        passed = scope["type"] == "lifespan" or is_open(scope)
-        app = self.app if passed else PlainTextResponse("Not Found", 404)
-        await app(scope, receive, send)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["cache-control"] = "no-store"
+            await send(message)
+
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif is_open(scope):
+            own = f"{API_PREFIX}/" in scope["path"]
+            await self.app(scope, receive, marked if own else send)
+        else:
+            await PlainTextResponse("Not Found", 404)(scope, receive, send)
 
 
 def is_open(scope: Scope) -> bool:
