@@ -116,22 +116,6 @@ def test_no_url_is_fetched_for_a_visitor(server, route):
             assert ask(server, f"GET {API}/{route}{spelt}") == (404, b"Not Found")
 
 
-UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {**UPGRADE, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="},
-        {"X-Original-URL": "/config", "X-Rewrite-URL": "/config", "X-Forwarded-Path": "/"},
-        {"X-HTTP-Method-Override": "GET"},
-    ],
-)
-def test_proxy_and_websocket_headers_open_no_route(server, headers):
-    for path in ("vibe-code", "queue/nonsense"):
-        assert ask(server, f"GET {API}/{path}", **headers) == (404, b"Not Found")
-
-
 @pytest.fixture
 def below():
     """Return a function that serves given routes behind the middleware of the page."""

@@ -6,7 +6,6 @@ import soundfile
 import torch
 
 from analysis.session import RATE, UNEXPECTED, classify_all, downsample
-from analysis.tabs.listen import Handlers
 from cry_model import CryClassifier, Recording
 from cry_model.sound import audio
 from tests.stand_ins import cry, scene, write
@@ -23,21 +22,6 @@ def test_others_are_the_models_with_the_same_labels(models, clip):
     assert list(session.others(network, models)) == ["The feature MLP"]
     assert list(session.others(features, models)) == ["The improved ECAPA-TDNN"]
     assert session.others(reasons, models) == {}
-
-
-T = np.arange(32000) / 16000
-HIGH = 0.3 * np.sin(2 * np.pi * 5500 * T) * np.hanning(len(T))  # without a click at its ends
-NOISE = 0.2 * np.random.default_rng(0).standard_normal(24000)
-
-
-@pytest.mark.parametrize(
-    ("wave", "rate", "words", "expected"),
-    [(HIGH, 16000, "silent", [0, 0, 1]), (NOISE, 8000, "no sound above 4 kHz", [1, 1, 0])],
-)
-def test_each_model_reports_frequencies_it_lacks(models, tmp_path, wave, rate, words, expected):
-    session = classify_all(models, str(write(tmp_path / "sound.wav", wave, rate)))
-    told = [Handlers(models, None).told(session, model.name) for model in models]
-    assert [words in html for html in told] == expected
 
 
 def test_session_keeps_figure_data_but_no_audio(models, clip):
