@@ -40,8 +40,8 @@ answer together, the attention is that of the first, the student."""
 SPECTRAL_NOTE = """M of the hybrid attention: the model first multiplies each band at each moment by
 it. Dark: suppressed, or not heard. It shows what is multiplied, not why the model answers. On
 synthetic cries, the answer depends less on what it marks than on the rest."""
-MAP_NOTE = """Product AₜA_cᵀ of equation 10: when each block listened, and to
-which of its learnt channels, sorted by weight. Channels have no fixed pitch."""
+MAP_NOTE = """Product of temporal and channel attention (equation 10): when each block listened, and
+to which of its learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
 relied on short stretches of sound (small kernels) or on longer ones."""
 DIFFERENTIAL_NOTE = """Maps A₁ and A₂ (equations 13 and 15) and their
