@@ -180,39 +180,12 @@ document.addEventListener("click", ({ target }) => {
 });
 
 async function share(button) {
-  const { said } = card().dataset;
-  const text = words["share.text"].replace("{answer}", said);
-  const picture = await new Promise((done) => draw(said).toBlob(done, "image/png"));
-  const files = [new File([picture], "cry.png", { type: "image/png" })];
+  const text = words["share.text"].replace("{answer}", card().dataset.said);
   try {
-    if (navigator.canShare?.({ files })) return await navigator.share({ text, files });
+    if (navigator.share) return await navigator.share({ text });
     await navigator.clipboard.writeText(text);
     button.textContent = words.shared;
   } catch { /* the visitor cancelled */ }
-}
-
-function draw(said) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 1080, height: 720 });
-  const ink = canvas.getContext("2d");
-  ink.fillStyle = "#0f5e59";
-  ink.fillRect(0, 0, canvas.width, canvas.height);
-  ink.fillStyle = "white";
-  let y = 130;
-  const write = (sentence, size, weight) => {
-    ink.font = `${weight} ${size}px system-ui, sans-serif`;
-    let line = "";
-    for (const word of `${sentence} `.split(" ")) {
-      if (line && (!word || ink.measureText(`${line} ${word}`).width > 920)) {
-        ink.fillText(line, 80, y += 1.25 * size);
-        line = "";
-      }
-      line = line ? `${line} ${word}` : word;
-    }
-    y += size / 2;
-  };
-  write(said, 84, "bold");
-  write(words.modest, 44, "normal");
-  return canvas;
 }
 
 // Tonight, from the diary

@@ -203,19 +203,11 @@ def test_nothing_is_stored_in_the_browser(browser_type, server, cry, tmp_path):
 
 def test_answer_can_be_shared(visit, cry):
     seen = visit()
-    seen.page.evaluate("""() => {
-      navigator.canShare = () => true;
-      navigator.share = async ({ text, files: [file] }) => {
-        window.shared = [text, file.type, file.size];
-      };
-    }""")
+    seen.page.evaluate("navigator.share = async ({ text }) => { window.shared = text; }")
     seen.ask(cry)
     seen.page.get_by_role("button", name="Share this answer").click()
     seen.page.wait_for_function("window.shared")
-    text, kind, size = seen.page.evaluate("window.shared")
-    assert text.startswith("Maybe: ")
-    assert kind == "image/png"
-    assert size > 1000
+    assert seen.page.evaluate("window.shared").startswith("Maybe: ")
 
 
 def test_page_can_be_installed(visit, server):
