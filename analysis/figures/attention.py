@@ -75,7 +75,7 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
         figure.update_yaxes(title_text="channel", nticks=3, row=i + 1, col=1)
     figure.update_xaxes(range=[0, prediction.duration])
     figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
-    return finish(figure, height=150 * blocks + 140).update_layout(margin_b=100)
+    return finish(figure, height=150 * blocks + 140, margin_b=100)
 
 
 def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,10 +116,9 @@ def multi_scale_figure(prediction: Prediction) -> go.Figure:
             customdata=[span for span in spans for _ in range(stages)],
             hovertemplate=name + " (%{customdata:.0f} ms): %{x:.0f}%<extra></extra>",
         )
-    figure.update_layout(barmode="stack")
     figure.update_xaxes(title_text="share of the gates (%)", range=[0, 100])
     figure.update_yaxes(autorange="reversed")
-    return finish(figure, height=300)
+    return finish(figure, height=300, barmode="stack")
 
 
 def _span(branch: int, block: int, hop: float) -> float:
@@ -276,7 +275,7 @@ def contributions_figure(prediction: Prediction) -> go.Figure:
     figure.update_xaxes(title_text=f"against ← {label} → for<br>(natural logarithm)", nticks=6)
     figure.update_yaxes(autorange="reversed")
     figure.add_vline(x=0, line={"color": "#808080", "width": 1})
-    return finish(figure, height=ROW * len(names) + 132).update_layout(bargap=0.3, margin_b=72)
+    return finish(figure, height=ROW * len(names) + 132, bargap=0.3, margin_b=72)
 
 
 def describe_contributions(prediction: Prediction) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import plotly.express as px
@@ -52,21 +50,17 @@ def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
         textfont={"color": colours},
         hoverinfo="skip",
     )
-    return _square(figure, names, f"predicted ({unit})")
-
-
-def _square(figure: go.Figure, names: Sequence[str], title: str) -> go.Figure:
-    """Make cells square at any page width."""
     many = len(names) >= MANY
-    finish(figure, height=round(min(SIDE, MOST * len(names))) + BELOW)
-    axis = {"showgrid": False, "fixedrange": True, "constrain": "domain"}
-    return figure.update_layout(
-        xaxis={**axis, "title_text": title, "tickangle": -45, "tickfont_size": 10 if many else 12},
+    axis = {"showgrid": False, "fixedrange": True, "tickfont_size": 10 if many else 12}
+    axis["constrain"] = "domain"  # cells are square at any page width
+    return finish(
+        figure,
+        height=round(min(SIDE, MOST * len(names))) + BELOW,
+        xaxis={**axis, "title_text": f"predicted ({unit})", "tickangle": -45},
         yaxis={
             **axis,
             "title": {"text": "true label", "standoff": 4},
             "constraintoward": "top",
-            "tickfont_size": 10 if many else 12,
             "tickvals": names,
             "ticktext": names if many else [name.replace(" ", "<br>") for name in names],
         },

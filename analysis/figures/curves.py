@@ -28,12 +28,8 @@ BEFORE, AFTER = "before temperature scaling", "after temperature scaling"
 
 
 def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
-    """Draw a ROC curve for each class.
-
-    ``curves``: columns ``class``, ``name`` (for the legend), ``false_positive_rate`` and
-    ``true_positive_rate``, points in curve order; ``labels``: those of the model, which determine
-    the colours.
-    """
+    """Draw a ROC curve for each class: columns ``class``, ``name`` (for the legend) and both rates;
+    ``labels``, those of the model, determine the colours."""
     lines = _class_lines(curves, labels, "false_positive_rate", "true_positive_rate")
     lines.update_traces(hovertemplate="true positive rate %{y:.0%}, false positive rate %{x:.0%}")
     traces = [_diagonal("chance 0.50"), *lines.data]
@@ -41,12 +37,8 @@ def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
 
 
 def precision_recall_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
-    """Draw a precision-recall curve for each class, and the class share as a thin line.
-
-    ``curves``: columns ``class``, ``name`` (for the legend), ``recall``, ``precision`` and
-    ``share`` (of the class among the recordings: the precision of a random ranking); ``labels``:
-    those of the model, which determine the colours.
-    """
+    """Draw a precision-recall curve for each class, and as a thin line its ``share`` of the
+    recordings, the precision of a random ranking; otherwise as :func:`roc_figure`."""
     ends = pd.concat([curves.drop_duplicates("class").assign(recall=x) for x in (0, 1)])
     shares = _class_lines(ends, labels, "recall", "share")
     shares.update_traces(line_width=1, opacity=0.7, showlegend=False)
@@ -74,13 +66,14 @@ def _class_lines(
 
 
 def _of_rates(traces: list[Any], x: str, y: str) -> go.Figure:
-    layout = {
-        "xaxis": {"range": [-0.01, 1.01], "title": {"text": x}},
-        "yaxis": {"range": [-0.02, 1.02], "title": {"text": y}},
-    }
-    named = sum(trace.showlegend is not False for trace in traces)
-    figure = finish(go.Figure(traces, layout), height=440 + 12 * named)
-    return figure.update_layout(legend=LEGEND_BELOW, margin_t=12)
+    return finish(
+        go.Figure(traces),
+        height=440 + 12 * sum(trace.showlegend is not False for trace in traces),
+        xaxis={"range": [-0.01, 1.01], "title": {"text": x}},
+        yaxis={"range": [-0.02, 1.02], "title": {"text": y}},
+        legend=LEGEND_BELOW,
+        margin_t=12,
+    )
 
 
 def coverage_figure(curves: pd.DataFrame, chosen: str, usual: str) -> go.Figure:
@@ -118,11 +111,15 @@ def coverage_figure(curves: pd.DataFrame, chosen: str, usual: str) -> go.Figure:
     )
     figure.update_traces(hovertemplate="the most confident %{x:.0%}: accuracy %{y:.1%}")
     first = own["answered"].iloc[0]
-    figure.update_xaxes(title_text="share of recordings answered", tickformat=".0%")
-    figure.update_xaxes(tickvals=[first, 0.25, 0.5, 0.75, 1], range=[0.03, 1.02])
-    figure.update_yaxes(title_text="accuracy", tickformat=".0%")
-    finish(figure, height=420 + 12 * len(figure.data))
-    return figure.update_layout(legend=LEGEND_BELOW, margin_t=12)
+    answered = {"tickvals": [first, 0.25, 0.5, 0.75, 1], "range": [0.03, 1.02]}
+    return finish(
+        figure,
+        height=420 + 12 * len(figure.data),
+        xaxis={"title": {"text": "share of recordings answered"}, "tickformat": ".0%", **answered},
+        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        legend=LEGEND_BELOW,
+        margin_t=12,
+    )
 
 
 def _plain(x: Any, y: Any, name: str, dash: str) -> go.Scatter:
@@ -135,9 +132,8 @@ def _diagonal(name: str) -> go.Scatter:
 
 
 def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
-    """Trace the lower ends of the intervals forwards, then the upper ends backwards."""
     back = own[::-1]
-    return go.Scatter(
+    return go.Scatter(  # the lower ends of the intervals forwards, then the upper ends backwards
         x=pd.concat([own["answered"], back["answered"]]),
         y=pd.concat([own["low"], back["high"]]),
         fill="toself",
@@ -153,21 +149,17 @@ def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
 def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
     """Draw accuracy against confidence above, and the number of answers per bin below.
 
-    ``bins``: columns ``probabilities`` (:data:`BEFORE` or :data:`AFTER`), ``bin_from``, ``bin_to``,
-    ``answers``, ``confidence``, ``accuracy``, ``low`` and ``high``; ``system``: determines the
-    colour.
+    ``bins``: of :func:`analysis.stats.calibration.reliability`, and ``probabilities``
+    (:data:`BEFORE` or :data:`AFTER`); ``system``: determines the colour.
     """
     colour = SYSTEM_COLOURS.get(system, TEXT)
-    drawn = bins.assign(
-        centre=(bins["bin_from"] + bins["bin_to"]) / 2,
-        above=bins["high"] - bins["accuracy"],
-        below=bins["accuracy"] - bins["low"],
-    )
+    drawn = with_bars(bins.rename(columns={"accuracy": "value"}), scale=1)
+    drawn["centre"] = (bins["bin_from"] + bins["bin_to"]) / 2
     common = {"color": "probabilities", "custom_data": ["answers"]}
     points = px.line(
         drawn,
         x="confidence",
-        y="accuracy",
+        y="value",
         error_y="above",
         error_y_minus="below",
         line_dash="probabilities",
@@ -190,8 +182,9 @@ def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.8, 0.2], vertical_spacing=0.03)
     above = [_diagonal("accuracy equals confidence"), *points.data]
     figure.add_traces(above, rows=1, cols=1).add_traces(bars.data, rows=2, cols=1)
-    finish(figure, height=470)
-    return figure.update_layout(
+    return finish(
+        figure,
+        height=470,
         xaxis={"range": [-0.01, 1.01]},
         xaxis2={"range": [-0.01, 1.01], "title": {"text": "confidence"}},
         yaxis={"range": [-0.03, 1.03], "title": {"text": "accuracy"}},
@@ -258,8 +251,9 @@ def leakage_figure(
     )
     # Names are broken, since a phone is no wider than a model's name.
     figure.for_each_trace(lambda trace: trace.update(name=trace.name.replace(" (", "<br>(")))
-    finish(figure, height=420 + 16 * len(figure.data))
-    return figure.update_layout(
+    return finish(
+        figure,
+        height=420 + 16 * len(figure.data),
         xaxis={
             "title": None,
             "range": [-0.5, len(splits) - 0.5],

@@ -67,11 +67,12 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
             },
             hovertemplate="%{y}: %{x:+.1f} points<extra></extra>"
             if open_mark
-            else _hover("x", "points"),
+            else _hover(" points"),
         )
     figure.add_vline(0, line=ZERO)
-    finish(figure, height=90 + ROW * len(data))
-    return figure.update_layout(
+    return finish(
+        figure,
+        height=90 + ROW * len(data),
         xaxis={"title": {"text": axis}, "rangemode": "tozero"},
         yaxis={
             "title": None,
@@ -87,9 +88,8 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
 def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go.Figure:
     """Draw a row of scores per model: all seeds, each seed, the paper's; and the chance level.
 
-    ``data``: columns mark (of :data:`MARKS`, or "chance"), system (for "chance", its name), seed,
-    value, low and high, the last three 0 to 1; ``names``: model -> axis label, the first on top;
-    ``axis``: title of the x axis.
+    ``data``: of :func:`analysis.panels.ablation.ablation_scores`; ``names``: model -> axis label,
+    the first on top; ``axis``: title of the x axis.
     """
     shown = [system for system in names if system in set(data["system"])]
     rows = with_bars(data[data["mark"].isin(list(MARKS))])
@@ -123,8 +123,9 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
     for level in data[data["mark"] == "chance"].itertuples():
         name = f"{level.system}: {100 * level.value:.1f}%"
         figure.add_vline(100 * level.value, line=ZERO, name=name, showlegend=True)
-    finish(figure, height=142 + SCORE_ROW * len(shown))
-    return figure.update_layout(
+    return finish(
+        figure,
+        height=142 + SCORE_ROW * len(shown),
         xaxis={"title": {"text": axis}, "rangemode": "tozero"},
         yaxis={
             "title": None,
@@ -167,8 +168,9 @@ def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
         marker={"line": {"width": 0}, "pattern": pattern},
         hovertemplate="%{x}: %{y:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}]",
     )
-    finish(figure, height=360)
-    return figure.update_layout(
+    return finish(
+        figure,
+        height=360,
         xaxis={"title": None, "tickangle": 0},
         yaxis={"title": {"text": axis}, "zeroline": True, "zerolinecolor": TEXT},
         bargap=0.3,
@@ -206,15 +208,13 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
         custom_data=["low", "high"],
         **facets,
     )
+    colours = [class_colour(labels, label) for label in labels]
+    symbols = [class_symbol(labels, label) for label in labels]
     figure.update_traces(
         error_x=BAR,
-        marker={
-            "size": 9,
-            "color": [class_colour(labels, label) for label in labels],
-            "symbol": [class_symbol(labels, label) for label in labels],
-        },
+        marker={"size": 9, "color": colours, "symbol": symbols},
         showlegend=False,
-        hovertemplate=_hover("x", "", ".2f"),
+        hovertemplate=_hover("", ".2f"),
     )
     random = px.scatter(data, x="at_random", y="name", **facets)
     random.update_traces(
@@ -249,9 +249,9 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
     return figure.update_layout(legend={**LEGEND_BELOW, "title": None})
 
 
-def _hover(axis: str, unit: str, digits: str = "+.1f") -> str:
+def _hover(unit: str, digits: str = "+.1f") -> str:
     ends = f"[%{{customdata[0]:{digits}}}, %{{customdata[1]:{digits}}}]"
-    return f"%{{y}}: %{{{axis}:{digits}}} {unit} {ends}<extra></extra>".replace("  ", " ")
+    return f"%{{y}}: %{{x:{digits}}}{unit} {ends}<extra></extra>"
 
 
 def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
@@ -286,12 +286,13 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
             hovertemplate=f"%{{customdata[0]}}<br>%{{y:.1f}}%{ends}<br>%{{x:.3g}}, {cost}"
             "<extra></extra>",
         )
-    finish(figure, 460 + 14 * len(figure.data))
     least, most = data["cost"].min(), data["cost"].max()
     decades = 10.0 ** np.arange(math.floor(math.log10(least)), math.log10(most) + 1)
     # plotly labels its own ticks at 2 and 5 by the digit alone: 5 for 0.5
     ticks = np.outer(decades, (1, 2, 5)).ravel() if most > 5 * least else None
-    return figure.update_layout(
+    return finish(
+        figure,
+        height=460 + 14 * len(figure.data),
         xaxis={"title": {"text": f"{cost}, log scale"}, "tickvals": ticks},
         yaxis={"title": {"text": score}, "rangemode": "tozero"},
         legend={**LEGEND_BELOW, "title": None},

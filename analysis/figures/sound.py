@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -29,15 +30,9 @@ BAND = {
 }
 
 
-def shade_cries(figure: go.Figure, prediction: Prediction) -> None:
-    """Shade each cry in all rows, from its start to its end."""
-    # All at once: adding a hundred one by one takes a second.
-    bands = tuple({**BAND, "x0": s.start, "x1": s.end} for s in prediction.segments)
-    figure.layout.shapes = (*figure.layout.shapes, *bands)
-
-
-def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
-    """Draw the cry probability as a step curve, with its thresholds, in a row of its own."""
+def _add_detector(figure: go.Figure, prediction: Prediction, track: DetectionScores) -> None:
+    """Draw the cry probability as a step curve in the third row; shade each cry in all rows."""
+    at: dict[str, Any] = {"row": 3, "col": 1}
     cells = track.cells.tolist()
     edges = [round(min(i * track.step, track.duration), 3) for i in range(len(cells) + 1)]
     figure.add_scatter(
@@ -49,15 +44,16 @@ def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
         fillcolor="rgba(86, 180, 233, 0.25)",
         showlegend=False,
         hovertemplate="%{x:.1f} s: cry probability %{y:.0%}<extra></extra>",
-        row=row,
-        col=1,
+        **at,
     )
     line = {"color": PALETTE[3], "width": 1.5, "dash": "dash"}
-    figure.add_hline(y=track.threshold, line=line, row=row, col=1)
+    figure.add_hline(y=track.threshold, line=line, **at)
     if track.maybe < track.threshold:
-        figure.add_hline(y=track.maybe, line={**line, "dash": "dot"}, row=row, col=1)
-    figure.update_yaxes(title_text="a cry?", range=[0, 1.02], nticks=3, row=row, col=1)
-    figure.update_yaxes(tickformat=".0%", row=row, col=1)
+        figure.add_hline(y=track.maybe, line={**line, "dash": "dot"}, **at)
+    figure.update_yaxes(title_text="a cry?", range=[0, 1.02], nticks=3, tickformat=".0%", **at)
+    # All at once: adding a hundred one by one takes a second.
+    bands = tuple({**BAND, "x0": s.start, "x1": s.end} for s in prediction.segments)
+    figure.layout.shapes = (*figure.layout.shapes, *bands)
 
 
 def describe_cries(track: DetectionScores) -> str:
@@ -96,10 +92,8 @@ TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
 def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.float64]) -> go.Figure:
-    """Overlay M of the hybrid system on the spectrogram, dark where it attenuates.
-
-    ``hz``: (bands,), the centre frequency of each of the model's bands.
-    """
+    """Overlay M of the hybrid system on the spectrogram, dark where it attenuates; ``hz``:
+    (bands,), the centre frequencies."""
     times, weights = _spectral(prediction, len(hz))
     figure = make_subplots(1, 1)
     _add_spectrogram(figure, display.spectrogram, 1)
@@ -113,7 +107,7 @@ def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.flo
     )
     heard = [float(times[0]), float(times[-1])]  # M has no values outside
     figure.update_xaxes(range=heard, title_text="time (s)")
-    return finish(figure, height=320).update_layout(margin_t=12)
+    return finish(figure, height=320, margin_t=12)
 
 
 def describe_spectral(prediction: Prediction, hz: NDArray[np.float64]) -> str:
@@ -146,18 +140,16 @@ def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go
     _add_waveform(figure, display.envelope)
     _add_spectrogram(figure, display.spectrogram, 2)
     if display.spectrogram.hz[-1] > high_hz:
-        _mark_top(figure, high_hz)
+        _mark_band(figure, high_hz)
     if prediction.track is not None:
-        add_detector(figure, prediction.track, 3)
-        shade_cries(figure, prediction)
+        _add_detector(figure, prediction, prediction.track)
     if attended:
         _add_gates(figure, prediction, rows)
     figure.update_xaxes(range=[0, display.duration])
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
-    finish(figure, height=580 + 90 * detector)
     # The legend belongs to the last row, so it is placed right above it.
     above = figure.layout[f"yaxis{rows}"].domain[1]
-    return figure.update_layout(legend_y=above, margin_t=12)
+    return finish(figure, height=580 + 90 * detector, legend_y=above, margin_t=12)
 
 
 def attention_shown(prediction: Prediction) -> bool:
@@ -196,8 +188,7 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, row: int) -> N
     )
 
 
-def _mark_top(figure: go.Figure, high_hz: float) -> None:
-    """Mark the upper end of the model's band in the second row."""
+def _mark_band(figure: go.Figure, high_hz: float) -> None:
     line = {"color": "white", "width": 1, "dash": "dot"}
     figure.add_hline(y=high_hz, line=line, row=2, col=1)
     figure.add_annotation(
@@ -214,6 +205,9 @@ def _mark_top(figure: go.Figure, high_hz: float) -> None:
     )
 
 
+DASHES = ("solid", "dash", "dot")
+
+
 def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:
     for i, gate in enumerate(prediction.attention.temporal):
         times, track = thin(*prediction.timeline(gate), 2 * COLUMNS, prediction.hop_seconds)
@@ -221,11 +215,7 @@ def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:
             x=times.numpy().round(3),
             y=track.numpy().round(4),
             name=f"block {i + 1}",
-            line={
-                "color": PALETTE[(0, 2, 4)[i % 3]],
-                "width": 1.5,
-                "dash": ("solid", "dash", "dot")[i % 3],
-            },
+            line={"color": PALETTE[2 * (i % 3)], "width": 1.5, "dash": DASHES[i % 3]},
             hovertemplate="%{x:.2f} s: %{y:.2f}",
             row=row,
             col=1,
@@ -293,9 +283,8 @@ def timeline_figure(prediction: Prediction) -> go.Figure:
             customdata=spans,
             hovertemplate="%{customdata}: %{y:.0f}%",
         )
-    figure.update_layout(barmode="stack")
     # By default, Plotly would place the ticks under the bars.
     tick = next((t for t in TICKS if prediction.duration / t <= MOST_TICKS), TICKS[-1])
     figure.update_xaxes(title_text="time (s)", range=[0, prediction.duration], dtick=tick, tick0=0)
     figure.update_yaxes(title_text="probability (%)", range=[0, 100])
-    return finish(figure, height=300).update_layout(margin_t=64)
+    return finish(figure, height=300, barmode="stack", margin_t=64)

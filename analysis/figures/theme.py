@@ -32,42 +32,37 @@ SYSTEM_COLOURS = {
     "hybrid-ecapa-tdnn": "#7F5FBF",
 }
 """The colour of a system, the same in every figure."""
-
-
 DASHES = ("solid", "7px,3px", "2px,2px", "8px,3px,2px,3px", "13px,3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "hexagon")
 """Line dashes and point symbols, used besides colour. There are six colours; classes or systems
 that share one differ in these."""
-
-
 LEGEND_BELOW = {"y": 0, "yref": "container", "yanchor": "bottom"}
 """Legend of many names: at the bottom of the figure, where it grows into the margin."""
 
 
 def system_dash(system: str) -> str:
-    """Return the dash pattern of a system, the same in every figure."""
+    """Return the dash pattern of a system."""
     known = list(SYSTEM_COLOURS)
     return DASHES[known.index(system) % len(DASHES)] if system in known else "dot"
 
 
 def system_symbol(system: str) -> str:
-    """Return the symbol of a system, the same in every figure."""
+    """Return the symbol of a system."""
     return dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True)).get(system, "star")
 
 
 def class_colour(labels: tuple[str, ...], label: str) -> str:
-    """Return the colour of a class by its index in the checkpoint's labels, the same in every
-    figure."""
+    """Return the colour of a class, by its index in the checkpoint's labels."""
     return PALETTE[labels.index(label) % len(PALETTE)]
 
 
 def class_dash(labels: tuple[str, ...], label: str) -> str:
-    """Return the dash pattern of a class, by index like its colour."""
+    """Return the dash pattern of a class."""
     return DASHES[labels.index(label) % len(DASHES)]
 
 
 def class_symbol(labels: tuple[str, ...], label: str) -> str:
-    """Return the symbol of a class, by index like its colour."""
+    """Return the symbol of a class."""
     return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
@@ -92,10 +87,11 @@ LAYOUT: Mapping[str, Any] = {
 AXIS: Mapping[str, Any] = {"gridcolor": GRID, "zeroline": False, "automargin": True}
 
 
-def finish(figure: go.Figure, height: int) -> go.Figure:
-    """Apply the common layout; ``height`` is in pixels, the width is that of the page."""
-    figure.update_layout(LAYOUT, height=height)
-    return figure.update_xaxes(AXIS).update_yaxes(AXIS)
+def finish(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+    """Apply the common layout, then ``layout``; ``height`` is in pixels, the width the page's."""
+    return (
+        figure.update_xaxes(AXIS).update_yaxes(AXIS).update_layout(LAYOUT, height=height, **layout)
+    )
 
 
 def signed(difference: Estimate) -> str:
