@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 
 from analysis.panels.ablation import ABLATION
 from analysis.panels.base import COMPARED, CellKey, short_title, system_title
@@ -61,11 +61,8 @@ Link = Callable[[str, str, str], str]
 
 
 def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> str:
-    """Return the overview; empty if no model of the paper was measured.
-
-    ``results``: folder of the verdicts; without them, claims are not counted. ``link``: (panel,
-    dataset, protocol) -> address.
-    """
+    """Return the overview; empty if no model of the paper was measured. Without verdicts in
+    ``results``, claims are not counted. ``link``: (panel, dataset, protocol) -> address."""
     cells = [key for key in found.cells if PAPER_SYSTEMS & found.of(*key).keys()]
     if not cells:
         return ""
@@ -139,16 +136,16 @@ def _permuted(run: MeasuredRun | None) -> float | None:
 def _hidden(found: FoundRuns, link: Link) -> Groups:
     """Return the improved model's scores on the corpus with the most splits, by corpus title."""
     runs = [run for run in found.runs if run.system == FULL]
-    most = Counter(run.dataset for run in runs).most_common(1)
-    if not most or most[0][1] < 2:
+    dataset = mode(run.dataset for run in runs) if runs else ""
+    runs, bars = [run for run in runs if run.dataset == dataset], []
+    if len(runs) < 2:
         return {}
-    bars = []
-    for run in (own for own in runs if own.dataset == most[0][0]):
+    for run in runs:
         there = link("leakage", run.dataset, run.protocol)
         bars.append(Bar(SPLITS[run.protocol], run.evaluation.metrics[MAIN].value, there))
         if (score := _permuted(run)) is not None:
             bars.append(Bar(f"{SPLITS[run.protocol]}, labels permuted", score, there))
-    return {dataset_title(most[0][0]): bars}
+    return {dataset_title(dataset): bars}
 
 
 def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Groups:
@@ -171,15 +168,11 @@ def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Groups:
 
 def _bars(runs: Sequence[MeasuredRun], link: Link | None = None) -> list[Bar]:
     """Return a bar per run, the highest score first; ``link`` gives the address of its panel."""
-    ranked = sorted(runs, key=lambda run: -run.evaluation.metrics[MAIN].value)
-    return [
-        Bar(
-            system_title(run.system),
-            run.evaluation.metrics[MAIN].value,
-            "" if link is None else link("systems", run.dataset, run.protocol),
-        )
-        for run in ranked
-    ]
+    bars = []
+    for run in runs:
+        there = "" if link is None else link("systems", run.dataset, run.protocol)
+        bars.append(Bar(system_title(run.system), run.evaluation.metrics[MAIN].value, there))
+    return sorted(bars, key=lambda bar: -bar.value)
 
 
 def _matrices(
@@ -189,7 +182,7 @@ def _matrices(
     key = next((key for key in cells if found.of(*key).keys() >= set(COMPARED)), None)
     for system in COMPARED if key is not None else ():
         run = found.of(*key)[system]
-        counts = count_confusions(run.with_errors, "answer", run.labels)
+        counts = count_confusions(run)
         shares = row_shares(counts).fillna(0)  # NaN for a label that does not occur
         rows = [(words(label), list(row)) for label, row in shares.iterrows()]
         yield system_title(system), link("confusion", *key), rows

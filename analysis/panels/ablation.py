@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from textwrap import wrap
 
 import pandas as pd
@@ -37,18 +38,21 @@ DROPS_NOTE = (
 )
 
 
+DROPS = ["source", "without", "metric", "all_modules", "left_out", "difference", "low", "high"]
+DROPS += ["p_value", "p_holm", "seeds"]
+"""Columns of the losses, which are fractions."""
+
+
 def ablation_scores(runs: Mapping[str, MeasuredRun], metric: str) -> pd.DataFrame:
     """Tabulate everything in the figure of scores, a row for each mark.
 
-    Columns are mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high;
-    the last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read. ``runs``:
-    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`, of which
-    the paper prints the accuracy.
+    Columns are mark ("measured", "seed", "paper" or "chance"), system (for "chance", its name),
+    seed, value, low and high; the last three 0 to 1. Raise ResultsError if the predictions of a run
+    cannot be read.
     """
     rows, stated = [], read_paper().accuracy if metric == "accuracy" else {}
     for system, run in runs.items():
-        e = run.evaluation.metrics[metric]
-        rows.append(("measured", system, None, e.value, e.low, e.high))
+        rows.append(("measured", system, None, *astuple(run.evaluation.metrics[metric])))
         if len(run.seeds) > 1:
             for own in scores_by(run, metric, "seed").itertuples():
                 rows.append(("seed", system, own.seed, own.value, None, None))
@@ -58,18 +62,14 @@ def ablation_scores(runs: Mapping[str, MeasuredRun], metric: str) -> pd.DataFram
     if level is not None:
         rows.append(("chance", level.name, None, level.value, None, None))
     columns = ["mark", "system", "seed", "value", "low", "high"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.astype({"seed": "Int64"})
+    return pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
 
 
 def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame, list[str]]:
     """Compare the improved model with each ablation that was run.
 
-    Return a row for each comparable ablation, in registry order, with columns source ("measured"),
-    without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and seeds. Also
-    return a sentence for each ablation that cannot be compared. Raise ResultsError if the
-    predictions of a run cannot be read. ``runs``: model -> its run, all of one cell, including the
-    improved model; ``metric``: one of :data:`cry_model.metrics.METRICS`.
+    Return a row for each comparable ablation, in registry order, and a sentence for each other one.
+    Raise ResultsError if the predictions of a run cannot be read.
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
@@ -78,40 +78,22 @@ def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame
         except ComparisonError as error:
             reasons.append(str(error))
             continue
-        rows.append(
-            {
-                "source": "measured",
-                "without": MODULES[system],
-                "metric": metric,
-                "all_modules": found.value_one,
-                "left_out": found.value_other,
-                "difference": found.difference.value,
-                "low": found.difference.low,
-                "high": found.difference.high,
-                "p_value": found.p_value,
-                "p_holm": None,
-                "seeds": " ".join(map(str, found.by_seed)),
-            }
-        )
-    drops = pd.DataFrame(rows)
-    return (drops.assign(p_holm=holm(drops["p_value"])) if rows else drops), reasons
+        scores = found.value_one, found.value_other, *astuple(found.difference)
+        seeds = " ".join(map(str, found.by_seed))
+        rows.append(("measured", MODULES[system], metric, *scores, found.p_value, None, seeds))
+    drops = pd.DataFrame(rows, columns=DROPS)
+    return drops.assign(p_holm=holm(drops["p_value"])), reasons
 
 
 def paper_rows() -> pd.DataFrame:
-    """Tabulate the paper's loss without each module, in columns of :func:`drops_of`."""
+    """Tabulate the paper's loss without each module, in the first of :data:`DROPS`."""
     paper = read_paper()
+    full, without = paper.accuracy[FULL], paper.accuracy
     rows = [
-        {
-            "source": "paper",
-            "without": module,
-            "metric": "accuracy",
-            "all_modules": paper.accuracy[FULL],
-            "left_out": paper.accuracy[system],
-            "difference": paper.drop(system),
-        }
+        ("paper", module, "accuracy", full, without[system], paper.drop(system))
         for system, module in MODULES.items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=DROPS[:6])
 
 
 def ablation_table(
@@ -165,11 +147,16 @@ def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Ex
     full, title = runs[FULL], METRIC_TITLES[metric]
     drops, reasons = drops_of(runs, metric)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
-    data = ablation_scores(runs, metric)
-    diamonds = DIAMONDS if metric == "accuracy" else ""
-    fewer = base.fewer_seeds(runs)
+    data, fewer = ablation_scores(runs, metric), base.fewer_seeds(runs)
     names = {system: title + fewer.get(system, "") for system, title in NAMES.items()}
-    changed = full.settings and f"Settings that differ from the paper's: {full.settings_text}."
+    captions = [
+        hybrid_text(runs, metric),
+        base.meaning_text(metric),
+        SCORES_NOTE,
+        DIAMONDS if metric == "accuracy" else "",
+        full.settings and f"Settings that differ from the paper's: {full.settings_text}.",
+        *reasons,
+    ]
     levels = base.Exhibit(
         name=f"ablation-{name}",
         title="Score with all modules and without each",
@@ -177,19 +164,7 @@ def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Ex
         figure=scores_figure(data, names, f"{title}<br>per recording (%)"),
         note=f"All modules: {title} {base.percent_text(full.evaluation.metrics[metric])}; "
         f"{base.chance_text(full, metric)}; {base.sample_text(list(runs.values()))}\n\n"
-        + " ".join(
-            filter(
-                None,
-                [
-                    hybrid_text(runs, metric),
-                    base.meaning_text(metric),
-                    SCORES_NOTE,
-                    diamonds,
-                    changed,
-                    *reasons,
-                ],
-            )
-        ),
+        + " ".join(filter(None, captions)),
     )
     return (levels, _drops(name, runs, metric, drops)) if len(drops) else (levels,)
 
@@ -222,13 +197,6 @@ def _drops(
     )
 
 
-def ablation_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
-    """List the cells with the improved model and at least one ablation."""
-    return base.cells_with(
-        found, lambda runs: FULL in runs and any(name in runs for name in WITHOUT)
-    )
-
-
 ABLATION = base.Panel(
     name="ablation",
     title="Table 1",
@@ -237,6 +205,8 @@ ABLATION = base.Panel(
     "hybrid has all three, plus attention over bands and time, which the paper leaves to future "
     "work.",
     draw=ablation,
-    cells=ablation_cells,
+    cells=lambda found: base.cells_with(
+        found, lambda runs: FULL in runs and not runs.keys().isdisjoint(WITHOUT)
+    ),
     selectors=(base.metric_selector(),),
 )

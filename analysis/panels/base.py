@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -38,8 +37,7 @@ class Exhibit:
     # optionally a line of its main numbers, then a caption, the same for all data: how it was
     # measured and what it does not show; Markdown
     note: str = ""
-    # the dataset, if each row of the table begins with one of its recordings; else empty
-    plays: str = ""
+    plays: str = ""  # the dataset, if each row of the table begins with one of its recordings
 
     @property
     def csv(self) -> str:
@@ -78,10 +76,7 @@ class CellKey(NamedTuple):
 def cells_with(
     found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
 ) -> tuple[CellKey, ...]:
-    """List the cells whose runs, by model, satisfy ``fits``; those with the paper's models first.
-
-    Among these, the paper's own corpus comes first.
-    """
+    """List the cells whose runs satisfy ``fits``; those with the paper's models first."""
     cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
     return tuple(sorted(cells, key=lambda cell: not set(COMPARED) <= set(found.of(*cell))))
 
@@ -93,9 +88,6 @@ class Option(NamedTuple):
     value: str | bool
 
 
-SWITCH = (Option("off", False), Option("on", True))
-
-
 @dataclass(frozen=True)
 class Selector:
     """Define a choice besides dataset and split."""
@@ -103,7 +95,10 @@ class Selector:
     name: str  # keyword argument of ``draw`` for the choice
     label: str  # its label on the page
     # (runs, cell) -> what can be chosen there; a switch by default
-    options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: SWITCH
+    options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: [
+        Option("off", False),
+        Option("on", True),
+    ]
     # index of the initial option, limited to those offered; or a function that returns its value
     first: int | Callable[[FoundRuns, CellKey], object] = 0
 
@@ -154,7 +149,7 @@ class Panel:
         """Draw the cards for a cell, with choices passed through :meth:`settle`; raise ResultsError
         if the predictions of a run cannot be read, ComparisonError if two runs are incomparable."""
         settled = self.settle(found, cell, choices)
-        kept, key = _drawn.setdefault(found, {}), (self.name, cell, *settled.items())
+        kept, key = found.drawn, (self.name, cell, *settled.items())
         if key not in kept:
             kept[key] = self.draw(found, cell, **settled)
             if len(kept) > MOST_KEPT:
@@ -163,12 +158,6 @@ class Panel:
 
 
 MOST_KEPT = 512  # about 100 kB each; Plotly needs 0.1 to 0.5 s to draw them
-# Deleted with the runs: a visitor's data must not outlive the visit.
-_drawn: WeakKeyDictionary[FoundRuns, dict[tuple[Any, ...], tuple[Exhibit, ...]]] = (
-    WeakKeyDictionary()
-)
-
-
 COMPARED = (FULL, "ecapa-tdnn", "resnet18")
 """The models whose confusion matrices the paper shows, in its order."""
 MEANINGS = {
@@ -200,17 +189,17 @@ def fewer_seeds(runs: Mapping[str, MeasuredRun]) -> dict[str, str]:
     return {name: f" ({count} seed{'s' * (count > 1)})" for name, count in short.items()}
 
 
-def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
+def systems_there(found: FoundRuns, cell: CellKey) -> list[Option]:
     """List the models measured in a cell, those of the paper's comparison first."""
     there = list(found.of(*cell))
     there.sort(key=lambda name: COMPARED.index(name) if name in COMPARED else len(COMPARED))
-    return tuple(Option(system_title(name), name) for name in there)
+    return [Option(system_title(name), name) for name in there]
 
 
 def labels_there(found: FoundRuns, cell: CellKey) -> list[Option]:
     """List the labels of a cell, which all of its models share."""
-    runs = list(found.of(*cell).values())[:1]
-    return [Option(words(name), name) for run in runs for name in run.labels]
+    run = next(iter(found.of(*cell).values()))
+    return [Option(words(name), name) for name in run.labels]
 
 
 SYSTEM = Selector("system", "Model", systems_there)
@@ -244,24 +233,20 @@ def meaning_text(metric: str) -> str:
 def interval_texts(
     data: pd.DataFrame, form: str = "{:.2f} [{:.2f}, {:.2f}]", scale: float = 1, begin: str = ""
 ) -> pd.Series:
-    """Format value, low and high of each row, times ``scale``; a dash if there is no value.
-
-    ``begin``: prefix of the names of the three columns.
-    """
+    """Format value, low and high of each row, times ``scale``; a dash if there is no value;
+    ``begin``: prefix of the names of the three columns."""
     ends = scale * data[[f"{begin}{end}" for end in ("value", "low", "high")]].astype(float)
     texts = [form.format(*row) for row in ends.to_numpy()]
     return pd.Series(texts, ends.index, object).mask(ends.iloc[:, 0].isna(), "–")
 
 
-def percent_text(estimate: Estimate) -> str:
+def percent_text(e: Estimate) -> str:
     """Format a score in per cent with its interval: "61.8% [56.8, 66.9]"."""
-    e = estimate
     return f"{100 * e.value:.1f}% [{100 * e.low:.1f}, {100 * e.high:.1f}]"
 
 
-def points_text(difference: Estimate) -> str:
+def points_text(d: Estimate) -> str:
     """Format a difference in points with its interval: "+2.2 points [-1.0, +5.4]"."""
-    d = difference
     return f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
 
 

@@ -22,10 +22,8 @@ DRAWN = slice(4, None)
 
 
 def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFrame:
-    """Return a row for all labels together, with the target coverage, and one for each label.
-
-    ``calibration``: of a run; ``support``: label -> number of its recordings.
-    """
+    """Return a row for all labels together, with the target coverage, and one for each label;
+    ``support``: label -> number of its recordings."""
     every = {
         "label": "all",
         "recordings": calibration.recordings,
@@ -43,7 +41,7 @@ def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFra
 
 
 def set_table(data: pd.DataFrame) -> pd.DataFrame:
-    """Return the same for reading; texts have one width, so that they sort like numbers."""
+    """Return the same for reading."""
     interval = data["low"].map("[{:.2f}, ".format) + data["high"].map("{:.2f}]".format)
     return pd.DataFrame(
         {
@@ -193,7 +191,6 @@ def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> base.Exhibit
 
 
 def _scored(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
-    """List the models that have probabilities."""
     runs = found.of(*cell)
     return [option for option in base.systems_there(found, cell) if runs[str(option.value)].scored]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import pandas as pd
 
@@ -54,11 +55,10 @@ def metric_name(metric: str) -> str:
 
 def difference_data(compared: Sequence[Comparison]) -> pd.DataFrame:
     """Tabulate each metric over all seeds; with several seeds, also each metric and seed."""
-    rows: list[tuple[object, ...]] = []
-    for c in compared:
-        d = c.difference
-        values = (c.value_one, c.value_other, d.value, d.low, d.high, c.p_value)
-        rows.append((c.metric, None, *values))
+    rows: list[tuple[object, ...]] = [
+        (c.metric, None, c.value_one, c.value_other, *astuple(c.difference), c.p_value)
+        for c in compared
+    ]
     rows += [
         (c.metric, seed, None, None, value, None, None, None)
         for c in compared
@@ -88,10 +88,7 @@ def difference_table(compared: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the rows of the figure: each metric, and below the chosen one its seeds, if several.
-
-    ``data``: of :func:`difference_data`; ``metric``: the chosen one.
-    """
+    """Return the rows of the figure: each metric, below the chosen one its seeds, if several."""
     chosen = data["metric"] == metric
     rows = data[data["seed"].isna() | chosen].rename(columns={"a_minus_b": "value"})
     rows = rows.sort_values("metric", key=lambda name: name.map(list(METRICS).index), kind="stable")
@@ -138,8 +135,7 @@ def two_runs(
     found: FoundRuns, cell: base.CellKey, run_a: str, run_b: str, metric: str
 ) -> tuple[base.Exhibit, ...]:
     """Draw the differences by every metric, McNemar's test, and the disagreements; raise
-    ComparisonError if both models are the same or cannot be compared, ResultsError if the
-    predictions of one cannot be read."""
+    ComparisonError if both models are the same or cannot be compared."""
     if run_a == run_b:
         raise ComparisonError(
             f"Both models are the {base.system_title(run_a)}; choose two different ones."
@@ -147,23 +143,20 @@ def two_runs(
     runs = found.of(*cell)
     both = pair(runs[run_a], runs[run_b], draws=DRAWS)
     compared = [both.compare(name) for name in METRICS]
-    chosen = next(c for c in compared if c.metric == metric)
-    answers = both.answers
-    tests, flips = mcnemar_tests(answers), disagreements(answers)
+    chosen = compared[list(METRICS).index(metric)]
+    tests, flips = mcnemar_tests(both.answers), disagreements(both.answers)
     only_a, only_b, neither = (
         (flips["right"] == right).sum() for right in ("run_a", "run_b", "neither")
     )
     opposed = (only_a - only_b) * chosen.difference.value < 0 and metric not in base.LOWER_IS_BETTER
     data, end = difference_data(compared), "-".join((*cell, run_a, run_b)).replace("_", "-")
+    drawn = difference_rows(data[~data["metric"].isin(base.LOWER_IS_BETTER)], metric)
     return (
         base.Exhibit(
             f"difference-{end}",
             f"Difference between A ({base.short_title(run_a)}) and B ({base.short_title(run_b)})",
             data,
-            difference_figure(
-                difference_rows(data[~data["metric"].isin(base.LOWER_IS_BETTER)], metric),
-                "A minus B (points)",
-            ),
+            difference_figure(drawn, "A minus B (points)"),
             difference_table(compared),
             f"{METRIC_TITLES[metric].capitalize()}: {base.points_text(chosen.difference)}, "
             f"{base.p_text(chosen.p_value)}; {base.counted(both.recordings, 'recording')}, "
@@ -184,7 +177,7 @@ def two_runs(
             "Recordings with different predictions",
             flips,
             table=flip_table(flips),
-            note=f"{len(flips)} of {len(answers)} predictions differ; only A right: {only_a}, "
+            note=f"{len(flips)} of {len(both.table)} predictions differ; only A right: {only_a}, "
             f"only B right: {only_b}, neither: {neither}\n\n{FLIPS_NOTE}",
             plays=base.played(cell),
         ),

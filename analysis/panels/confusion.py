@@ -13,7 +13,6 @@ from analysis.stats.paper import read_paper
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.networks.registry import list_models
 from cry_model.records import words
-from cry_model.results import probability_columns
 
 PAPERS, EVERY = "paper", "all"
 SHARES, COUNTS = "shares", "counts"
@@ -36,7 +35,6 @@ def confusion(
     models: str,
     unit: str,
     zero_diagonal: bool,
-    by_similarity: bool,
     of: str,
     true: str,
     answer: str,
@@ -44,11 +42,8 @@ def confusion(
     """Draw the matrix of each model, then list the recordings in one cell of one matrix."""
     runs = list(_drawn(found, cell, models).values())
     labels, told = base.shown_classes(runs[0])
-    counts = [count_confusions(run.with_errors, "answer", run.labels) for run in runs]
-    if by_similarity and not told and all(run.labels == labels for run in runs):
-        labels = similar_order(counts)
     exhibits = []
-    matrices = [matrix_data(own, labels, unit, zero_diagonal) for own in counts]
+    matrices = [matrix_data(count_confusions(run), labels, unit, zero_diagonal) for run in runs]
     end = max(float(data["drawn"].max()) for data in matrices)
     for run, data in zip(runs, matrices, strict=True):
         figure = confusion_figure(data, UNITS[unit], end)
@@ -80,61 +75,29 @@ def confusion(
 
 def _drawn(found: FoundRuns, cell: base.CellKey, models: str) -> dict[str, MeasuredRun]:
     """Return the models of the paper's figures, or all; all if none of the former was measured."""
-    runs = found.of(*cell)
-    known = list_models()
+    runs, known = found.of(*cell), list_models()
     few = {name: runs[name] for name in base.COMPARED if name in runs}
     few |= {name: run for name, run in runs.items() if few and name not in known}  # from a visitor
-    rest = {name: run for name, run in runs.items() if name not in few}
-    return few if few and models == PAPERS else few | rest
+    return few if few and models == PAPERS else few | runs
 
 
 def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
-    """Return the recordings of one cell, the most confident first, with titles for a reader.
-
-    There is a row per seed and recording: the recording, its group, seed, and the probability of
-    each label in per cent. Raise ResultsError if the predictions of the run cannot be read.
-    """
+    """Return a row per seed and recording of one cell, the most confident first, for a reader."""
     table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
     table = table.sort_values("confidence", ascending=False, kind="stable")
     columns = base.recording_columns(table, run.dataset)
     if len(run.seeds) > 1:
         columns["Seed"] = table["seed"]
-    labels = base.shown_classes(run)[0]
-    shares = (100 * table[probability_columns(labels)]).round(1)
-    shown = pd.DataFrame(columns)
-    shown[[f"{words(name)} (%)" for name in labels]] = shares
-    return shown.reset_index(drop=True)
+    for name in base.shown_classes(run)[0]:
+        columns[f"{words(name)} (%)"] = (100 * table[f"p_{name}"]).round(1)
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def count_confusions(table: pd.DataFrame, answer: str, labels: Sequence[str]) -> pd.DataFrame:
-    """Count how often each true label (rows) is predicted as each label (columns).
-
-    ``table``: a row per seed and recording, with the true label under ``label``; ``answer``: the
-    column of predicted labels; ``labels``: of the rows and the columns.
-    """
-    counts = pd.crosstab(table["label"], table[answer])
-    return counts.reindex(index=labels, columns=labels, fill_value=0)
-
-
-def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
-    """Order the labels so that those that are often confused are adjacent.
-
-    Uses average linkage on one minus the rate of confusion of two labels, over both directions and
-    all models, with optimal leaf ordering (Bar-Joseph et al. 2001). ``counts``: of one or several
-    models with the same labels.
-    """
-    from scipy.cluster.hierarchy import leaves_list, linkage  # half a second, once
-    from scipy.spatial.distance import squareform
-
-    labels = tuple(counts[0])
-    if len(labels) < 3:
-        return labels
-    share = np.mean([row_shares(own).fillna(0) for own in counts], axis=0)
-    distance = 1 - (share + share.T) / 2
-    np.fill_diagonal(distance, 0)
-    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
-    return tuple(labels[place] for place in leaves_list(tree))
+def count_confusions(run: MeasuredRun) -> pd.DataFrame:
+    """Count how often each true label (rows) is predicted as each label (columns), over seeds."""
+    counts = pd.crosstab(run.with_errors["label"], run.with_errors["answer"])
+    return counts.reindex(index=run.labels, columns=run.labels, fill_value=0)
 
 
 def row_shares(counts: pd.DataFrame) -> pd.DataFrame:
@@ -145,11 +108,8 @@ def row_shares(counts: pd.DataFrame) -> pd.DataFrame:
 def matrix_data(
     counts: pd.DataFrame, labels: Sequence[str], unit: str, zero_diagonal: bool
 ) -> pd.DataFrame:
-    """Return a row per cell: labels, count, count of the true label, share of it, drawn value.
-
-    ``counts``: of :func:`count_confusions`; ``labels``: from the first row to the last; ``unit``:
-    :data:`SHARES` or :data:`COUNTS`; ``zero_diagonal``: whether to draw the diagonal as zero.
-    """
+    """Return a row per cell: labels, count, count of the true label, share of it, drawn value;
+    ``labels``: those to show."""
     of, shares = counts.sum(axis=1), row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]
     drawn = np.array(counts if unit == COUNTS else 100 * shares, dtype=float)
@@ -183,7 +143,7 @@ def _confused(place: int) -> Callable[[FoundRuns, base.CellKey], object]:
 
     def find(found: FoundRuns, cell: base.CellKey) -> object:
         run = next(iter(_drawn(found, cell, PAPERS).values()))
-        counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy(copy=True)
+        counts = count_confusions(run).to_numpy(copy=True)
         np.fill_diagonal(counts, 0)
         return run.labels[divmod(int(counts.argmax()), len(counts))[place]]
 
@@ -209,7 +169,6 @@ CONFUSION = base.Panel(
             lambda *_: (base.Option("shares", SHARES), base.Option("recordings", COUNTS)),
         ),
         base.Selector("zero_diagonal", "Hide the diagonal"),
-        base.Selector("by_similarity", "Similar classes together"),
         base.Selector("of", "Recordings of", base.systems_there),
         base.Selector("true", "True label", base.labels_there, first=_confused(0)),
         base.Selector("answer", "Predicted label", base.labels_there, first=_confused(1)),

@@ -3,7 +3,7 @@ contradicts."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from math import log
 
@@ -21,14 +21,11 @@ KEYS = ["recording", "group", "label"]
 def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return each model's prediction per recording, from its probabilities averaged over seeds.
 
-    Columns are recording, group, label, system, and answer, confidence, true_probability, loss and
-    wrong as in :func:`analysis.stats.runs.with_errors`. Raise ResultsError if the predictions of a
-    run cannot be read. ``runs``: system -> its run, all of one cell.
+    Columns are recording, group, label, system, and those of
+    :func:`analysis.stats.runs.with_errors`. Raise ResultsError if predictions cannot be read.
     """
-    with_errors = ["answer", "confidence", "true_probability", "loss", "wrong"]
-    parts = [
-        run.judged_over_seeds[[*KEYS, *with_errors]].assign(system=s) for s, run in runs.items()
-    ]
+    columns = [*KEYS, "answer", "confidence", "true_probability", "loss", "wrong"]
+    parts = [run.judged_over_seeds[columns].assign(system=name) for name, run in runs.items()]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -37,8 +34,7 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
 
     Columns are those of ``table`` but ``wrong``; ``wrong_systems`` of ``systems``, how many err on
     the recording; and ``others``, the other systems' answers ("tired ×2, hungry"). ``table``: of
-    :func:`verdicts`; ``system``: whose errors; None for all, each recording with the system most
-    confident of a wrong label.
+    :func:`verdicts`; ``system``: None for each recording's system most confident of a wrong label.
     """
     wrong = table[table["wrong"]]
     if system is not None:
@@ -46,16 +42,13 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
     wrong = wrong.sort_values("confidence", ascending=False, kind="stable")
     wrong = wrong.drop_duplicates("recording").drop(columns="wrong")
     count = table.groupby("recording")["wrong"].agg(["sum", "size"])
-    said: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for recording, answer in zip(table["recording"], table["answer"], strict=True):
-        said[recording][answer] += 1
+    said = {recording: Counter(own) for recording, own in table.groupby("recording")["answer"]}
     others = [
         ", ".join(
             label if number == 1 else f"{label} ×{number}"
-            for label, number in sorted(rest.items(), key=lambda item: (-item[1], item[0]))
+            for label, number in _ranked(said[recording] - Counter([answer]))
         )
         for recording, answer in zip(wrong["recording"], wrong["answer"], strict=True)
-        for rest in [said[recording] - Counter([answer])]
     ]
     return wrong.assign(
         wrong_systems=wrong["recording"].map(count["sum"]).astype(int),
@@ -64,15 +57,18 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def _ranked(count: Counter[str]) -> list[tuple[str, int]]:
+    """Return names and numbers, the largest number first, then in alphabetical order."""
+    return sorted(count.items(), key=lambda item: (-item[1], item[0]))
+
+
 def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return recordings whose label every model contradicts: wrong in all seeds, at a high loss.
 
     The loss is the mean log loss over the seeds of each model, then over models. It is high if
-    above that at chance, the logarithm of the number of classes. Columns are recording, group,
-    label, ``suggested`` (the answer of most systems; of ties, the one with the higher mean
-    probability), ``votes`` (for it), ``systems``, ``true_probability`` and ``loss`` (means), the
-    highest loss first. Raise ResultsError if predictions cannot be read, ComparisonError if the
-    runs differ in labels. ``runs``: system -> its run, all of one cell.
+    above that at chance, the logarithm of the number of classes. ``suggested`` is the answer of
+    most systems (of ties, the one with the higher mean probability), ``votes`` their number. Raise
+    ResultsError if predictions cannot be read, ComparisonError if the runs differ in labels.
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The models here differ in their labels; fit them all again.")
@@ -83,16 +79,10 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     p = over_seeds[probability_columns(labels)].set_axis(labels, axis=1)
     votes = pd.get_dummies(over_seeds["answer"]).reindex(columns=labels, fill_value=0)
     votes = votes.groupby(level=KEYS).sum()
-    table = (
-        means.groupby(level=KEYS)
-        .mean()
-        .assign(
-            suggested=(votes + p.groupby(level=KEYS).mean() / 2).idxmax(
-                axis=1
-            ),  # half a probability is less than a vote
-            votes=votes.max(axis=1),
-            systems=means.groupby(level=KEYS).size(),
-        )
+    favoured = votes + p.groupby(level=KEYS).mean() / 2  # half a probability is less than a vote
+    every = means.groupby(level=KEYS)
+    table = every.mean().assign(
+        suggested=favoured.idxmax(axis=1), votes=votes.max(axis=1), systems=every.size()
     )
     doubtful = (table["wrong"] == 1) & (table["systems"] == len(runs))
     table = table[doubtful & (table["loss"] > log(len(labels)))].drop(columns="wrong")
@@ -131,34 +121,31 @@ def errors_to_listen_to(
         f"{(wrong['wrong_systems'] == wrong['systems']).sum()} by every model."
     )
     chance = f"Log loss at chance {log(len(next(iter(runs.values())).labels)):.2f}."
-    exhibits = [
-        base.Exhibit(
-            f"errors-{cell.dataset}-{cell.protocol}-{system}",
-            f"Most confident errors: {base.system_title(whose) if whose else 'all models'}",
-            wrong,
-            table=_error_table(wrong, cell.dataset, whose is None, several),
-            note=f"{line} {chance}\n\n{ERROR_CAPTION}",
-            plays=base.played(cell),
-        )
-    ]
-    if several:
-        found_suspects = _chosen(suspects(runs), label, group)
-        better = sum(run.evaluation.better_than_chance for run in runs.values())
-        line = (
-            f"Suspect labels: {len(found_suspects)} of {recordings} recordings. Models better than "
-            f"chance: {better} of {len(runs)}. {chance}"
-        )
-        exhibits.append(
-            base.Exhibit(
-                f"suspects-{cell.dataset}-{cell.protocol}",
-                "Labels that every model contradicts",
-                found_suspects,
-                table=_suspect_table(found_suspects, cell.dataset),
-                note=f"{line}\n\n{SUSPECT_CAPTION}",
-                plays=base.played(cell),
-            )
-        )
-    return tuple(exhibits)
+    confident = base.Exhibit(
+        f"errors-{cell.dataset}-{cell.protocol}-{system}",
+        f"Most confident errors: {base.system_title(whose) if whose else 'all models'}",
+        wrong,
+        table=_error_table(wrong, cell.dataset, whose is None, several),
+        note=f"{line} {chance}\n\n{ERROR_CAPTION}",
+        plays=base.played(cell),
+    )
+    if not several:
+        return (confident,)
+    doubtful = _chosen(suspects(runs), label, group)
+    better = sum(run.evaluation.better_than_chance for run in runs.values())
+    line = (
+        f"Suspect labels: {len(doubtful)} of {recordings} recordings. Models better than "
+        f"chance: {better} of {len(runs)}. {chance}"
+    )
+    suspect = base.Exhibit(
+        f"suspects-{cell.dataset}-{cell.protocol}",
+        "Labels that every model contradicts",
+        doubtful,
+        table=_suspect_table(doubtful, cell.dataset),
+        note=f"{line}\n\n{SUSPECT_CAPTION}",
+        plays=base.played(cell),
+    )
+    return confident, suspect
 
 
 def _chosen(table: pd.DataFrame, label: str, group: str) -> pd.DataFrame:
@@ -183,11 +170,13 @@ def _error_table(
     if any_system and several:
         shown["Model"] = wrong["system"].map(base.system_title)
     if several:
-        shown["Models wrong"] = [
-            f"{n} of {of}" for n, of in zip(wrong["wrong_systems"], wrong["systems"], strict=True)
-        ]
+        shown["Models wrong"] = _of(wrong["wrong_systems"], wrong["systems"])
         shown["Other models"] = wrong["others"].map(words)
     return shown
+
+
+def _of(part: pd.Series, whole: pd.Series) -> pd.Series:
+    return part.astype(str) + " of " + whole.astype(str)
 
 
 def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
@@ -195,22 +184,19 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
         return None
     shown = _recordings(found, dataset)
     shown["Most models predict"] = found["suggested"].map(words)
-    shown["Agreeing"] = [
-        f"{n} of {of}" for n, of in zip(found["votes"], found["systems"], strict=True)
-    ]
+    shown["Agreeing"] = _of(found["votes"], found["systems"])
     shown["True label (%)"] = (100 * found["true_probability"]).round(1)
     shown["Mean log loss"] = found["loss"].round(2)
     return shown
 
 
 def _recordings(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Return the first columns of every list."""
     labels = table["label"].map(words)
     return pd.DataFrame({**base.recording_columns(table, dataset), "True label": labels})
 
 
 def _systems(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
-    there = list(base.systems_there(found, cell))
+    there = base.systems_there(found, cell)
     return [base.Option("All models", ALL), *there] if len(there) > 1 else there
 
 
@@ -220,15 +206,10 @@ def _groups(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     for run in found.of(*cell).values():
         table = run.judged_over_seeds
         count.update(table["group"].to_numpy()[table["wrong"].to_numpy()])
-    ranked = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:GROUPS]
-    return [
-        base.Option("All", ALL),
-        *(base.Option(f"{_short(name)} ({n} errors)", name) for name, n in ranked),
-    ]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:8]}…"
+    short = {name: name if len(name) <= 16 else f"{name[:8]}…" for name in count}
+    ranked = _ranked(count)[:GROUPS]
+    groups = [base.Option(f"{short[name]} ({n} errors)", name) for name, n in ranked]
+    return [base.Option("All", ALL), *groups]
 
 
 ERRORS = base.Panel(

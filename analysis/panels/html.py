@@ -47,7 +47,7 @@ class Field(NamedTuple):
 class View:
     """Store what a panel shows for a cell."""
 
-    panel: Panel  # the one shown
+    panel: Panel
     cell: CellKey  # corpus and split
     fields: tuple[Field, ...]  # what can be chosen
     exhibits: tuple[Exhibit, ...] = ()  # its cards; empty if they cannot be drawn
@@ -55,23 +55,18 @@ class View:
 
 
 def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
-    """Draw a panel as an address requests it, replacing what does not exist by the nearest choice.
-
-    ``panel``: the one to draw; ``found``: the runs; ``asked``: name of a choice -> value as text,
-    both of the bar and of the panel itself.
-    """
+    """Draw a panel as an address requests it, replacing what does not exist by the nearest choice;
+    ``asked``: name of a choice -> value as text."""
     cells = list(panel.cells(found))
     if not cells:
         return View(panel, CellKey("", ""), (), problem=NOTHING)
     wanted = CellKey(asked.get(CORPUS, cells[0].dataset), asked.get(SPLIT, ""))
     cell = nearest(cells, wanted)
+    fields = _cell_fields(cells, cell, panel.by_protocol)
     if wanted.protocol == OWN and wanted not in found.cells:
-        return View(panel, cell, _cell_fields(cells, cell, panel.by_protocol), problem=GONE)
+        return View(panel, cell, fields, problem=GONE)
     choices = panel.settle(found, cell, asked)
-    fields = (
-        *_cell_fields(cells, cell, panel.by_protocol),
-        *(_field(selector, found, cell, choices[selector.name]) for selector in panel.selectors),
-    )
+    fields += tuple(_field(own, found, cell, choices[own.name]) for own in panel.selectors)
     try:
         return View(panel, cell, fields, panel.exhibits(found, cell, choices))
     except ResultsError as error:
@@ -159,5 +154,5 @@ CARDS = TEMPLATES.get_template("panels/panel.html.j2").module
 
 
 def view_html(view: View) -> str:
-    """Return the HTML of the bar of choices and the cards."""
+    """Return the HTML of a view."""
     return str(CARDS.view(view))  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
@@ -75,11 +74,7 @@ def score_data(
 def score_table(
     drawn: pd.DataFrame, metric: str, splits: Sequence[str], level: Chance
 ) -> pd.DataFrame:
-    """Return a row for each model and baseline, a column for each split.
-
-    ``drawn``: as for :func:`analysis.figures.curves.leakage_figure`; ``metric``: title of the
-    column of names; ``splits``: their titles, in order; ``level``: the chance level, the last row.
-    """
+    """Return a row for each model and baseline, and the chance level; a column for each split."""
     texts = drawn.assign(text=base.interval_texts(drawn, "{:.3f} [{:.3f}, {:.3f}]"))
     texts = texts.pivot(index="title", columns="split", values="text")
     table = texts.reindex(index=drawn["title"].unique(), columns=list(splits)).fillna(NOT_RUN)
@@ -88,11 +83,8 @@ def score_table(
 
 
 def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str) -> pd.DataFrame:
-    """Return a row per model: the metric under the loose split minus that under the strict one.
-
-    Raise ComparisonError if the two runs of a model were not tested on the same recordings.
-    ``pairs``: of :func:`under_two_splits`; ``metric``: of :data:`cry_model.metrics.SCORES`.
-    """
+    """Return a row per model: the metric under the loose split minus that under the strict one;
+    raise ComparisonError if the two runs of a model were not tested on the same recordings."""
     rows = []
     for system, (loose, strict) in pairs.items():
         both = pair(loose, strict)
@@ -105,15 +97,14 @@ def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str)
 
 def loss_table(losses: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return :func:`loss_data` for reading."""
-    rows = [
-        (
-            base.system_title(row.system),
-            f"{SPLITS[row.loose]} minus {SPLITS[row.strict]}",
-            signed(Estimate(row.lost, row.low, row.high)),
-        )
-        for row in losses.itertuples()
-    ]
-    return pd.DataFrame(rows, columns=["model", "difference", METRIC_TITLES[metric]])
+    splits, ends = losses[["loose", "strict"]].map(SPLITS.get), losses[["lost", "low", "high"]]
+    return pd.DataFrame(
+        {
+            "model": losses["system"].map(base.system_title),
+            "difference": splits["loose"] + " minus " + splits["strict"],
+            METRIC_TITLES[metric]: [signed(Estimate(*row)) for row in ends.to_numpy()],
+        }
+    )
 
 
 def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
@@ -127,11 +118,8 @@ def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exh
     data = score_data(runs, metric, beside, level)
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
-    captions = [
-        base.meaning_text(metric),
-        SCORE_CAPTION,
-        *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else []),
-    ]
+    captions = [base.meaning_text(metric), SCORE_CAPTION]
+    captions += [CORPUS_CAPTION] * cell.dataset.startswith("challenge6")
     captions += [
         caption
         for name, caption in BASELINE_CAPTIONS.items()
@@ -182,15 +170,12 @@ def _above_chance(
     pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str, level: Chance
 ) -> str:
     """Describe how far the improved, or else the first, model is above chance under both splits."""
-    system = FULL if FULL in pairs else next(iter(pairs))
-    parts = [
-        f"{SPLITS[run.protocol]} {signed(_above(run, metric, level))}" for run in pairs[system]
-    ]
+    system, parts = FULL if FULL in pairs else next(iter(pairs)), []
+    for run in pairs[system]:
+        ends = astuple(run.evaluation.metrics[metric])
+        above = Estimate(*(end - level.value for end in ends))
+        parts.append(f"{SPLITS[run.protocol]} {signed(above)}")
     return f"{base.system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
-
-
-def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
-    return Estimate(*(end - level.value for end in astuple(run.evaluation.metrics[metric])))
 
 
 def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[str]]:
@@ -206,19 +191,17 @@ def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[
 
 def under_two_splits(found: FoundRuns, dataset: str) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
     """Return model -> its runs under the loosest and the strictest split, if it has several."""
-    own: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
-    for run in _of_dataset(found, dataset):  # from the loosest split to the strictest
-        own[run.system].append(run)
-    return {name: (own[name][0], own[name][-1]) for name in list_models() if len(own[name]) > 1}
+    runs = _of_dataset(found, dataset)  # from the loosest split to the strictest
+    own = {name: [run for run in runs if run.system == name] for name in list_models()}
+    return {name: (runs[0], runs[-1]) for name, runs in own.items() if len(runs) > 1}
 
 
 def leakage_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
     """Return a cell for each dataset on which a model was measured under two or more splits."""
     first: dict[str, base.CellKey] = {}
     for cell in base.cells_with(found):
-        if under_two_splits(found, cell.dataset):
-            first.setdefault(cell.dataset, cell)
-    return tuple(first.values())
+        first.setdefault(cell.dataset, cell)
+    return tuple(cell for name, cell in first.items() if under_two_splits(found, name))
 
 
 def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:

@@ -20,7 +20,6 @@ from analysis.stats.per_class import (
 )
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import words
-from cry_model.results import label_numbers, probabilities_of
 
 DRAWS, FEW_DRAWS = 1000, 100
 """Bootstrap resamples for few classes, and for many."""
@@ -105,7 +104,7 @@ def with_chance(scores: pd.DataFrame, chance: float) -> pd.DataFrame:
 
 
 def score_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per class; texts have one width, so that they sort like numbers."""
+    """Return a row per class, for reading."""
     texts = scores.assign(text=base.interval_texts(scores)).pivot(
         index="class", columns="measure", values="text"
     )
@@ -120,13 +119,10 @@ def curve_data(
     run: MeasuredRun, classes: Sequence[str], curve_of: Callable[..., Curve | None], x: str, y: str
 ) -> pd.DataFrame:
     """Return the points of the curves of these classes: columns class, ``x`` and ``y``."""
-    truth = label_numbers(run.recordings, run.labels)
-    probabilities = probabilities_of(run.recordings, run.labels)
     parts = []
-    for number, label in enumerate(run.labels):
-        if label not in classes:
-            continue
-        curve = curve_of(truth == number, probabilities[:, number])
+    for label in classes:
+        positive = (run.recordings["label"] == label).to_numpy()
+        curve = curve_of(positive, run.recordings[f"p_{label}"].to_numpy())
         if curve is not None:
             points = dict(zip((x, y), thinned(curve), strict=True))
             parts.append(pd.DataFrame({"class": label, **points}).round(4))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from math import nan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -37,28 +37,19 @@ OPEN_MARKERS = (
 TIMES_NOTE = "Times: from file ({}) to answer, median on one machine ({}, torch {}), clip by clip."
 
 
-class CostAxis(NamedTuple):
-    """Store a cost: its column in :func:`score_rows`, the size of a unit, and the axis title."""
-
-    column: str
-    unit: float
-    title: str
-
-
-COST_AXES: Mapping[str, CostAxis] = {
-    "parameters": CostAxis("parameters", 1e6, "parameters (millions)"),
-    "multiply_adds": CostAxis("multiply_adds_5s", 1e9, "multiply-adds for 5 s (billions)"),
-    "milliseconds": CostAxis("ms_per_clip_1_threads", 1, "ms per clip of 5 s, one thread"),
+TIME = "ms_per_clip_1_threads"
+COST_AXES: Mapping[str, tuple[str, float, str]] = {
+    "parameters": ("parameters", 1e6, "parameters (millions)"),
+    "multiply_adds": ("multiply_adds_5s", 1e9, "multiply-adds for 5 s (billions)"),
+    "milliseconds": (TIME, 1, "ms per clip of 5 s, one thread"),
 }
+"""Cost -> its column in :func:`score_rows`, the size of a unit, and the axis title."""
 
 
 def score_rows(runs: Mapping[str, MeasuredRun], metric: str, costs: Costs | None) -> pd.DataFrame:
     """Tabulate each model that was run or is in the paper's Table 2; ours above the paper's.
 
-    Columns are system, source ("measured" or "paper"), accuracy, metric, value, low, high
-    (fractions), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
-    ``runs``: model -> its run, all of one cell; ``metric``: of
-    :data:`cry_model.metrics.METRICS`; ``costs``: None if the times per clip are unknown.
+    Scores are fractions; without ``costs`` there are no columns ``ms_per_clip_<n>_threads``.
     """
     paper, rows = read_paper(), []
     for system in dict.fromkeys([*list_models(), *runs]):
@@ -73,8 +64,7 @@ def score_rows(runs: Mapping[str, MeasuredRun], metric: str, costs: Costs | None
     return table
 
 
-RANKED = ("macro_auc", "expected_calibration_error")
-"""Metrics that need probabilities."""
+RANKED = ("macro_auc", "expected_calibration_error")  # they need probabilities
 
 
 def _measured(run: MeasuredRun, metric: str) -> dict[str, Any]:
@@ -105,16 +95,12 @@ def _stated(system: str, metric: str) -> dict[str, Any]:
     }
 
 
-SCORE = "{:.1f} [{:.0f}, {:.0f}]"
-"""Format of a score in per cent with its interval."""
+SCORE = "{:.1f} [{:.0f}, {:.0f}]"  # per cent
 
 
 def shown_table(rows: pd.DataFrame, metric: str, fewer: Mapping[str, str]) -> pd.DataFrame:
-    """Return the page's table: a row per model, with the paper's numbers beside ours.
-
-    ``rows``: of :func:`score_rows`; ablations are left out, as they are in Table 1; ``metric``: the
-    same; ``fewer``: of :func:`base.fewer_seeds`.
-    """
+    """Return the page's table: a row per model but the ablations of Table 1, with the paper's
+    numbers beside ours; ``fewer``: of :func:`base.fewer_seeds`."""
     rows = rows[~rows["system"].isin(list(WITHOUT))]
     systems = rows["system"].unique()
     ours, paper = (
@@ -132,8 +118,8 @@ def shown_table(rows: pd.DataFrame, metric: str, fewer: Mapping[str, str]) -> pd
         "FLOPs (G), paper": (1e-9 * paper["multiply_adds_5s"]).round(2),
         "multiply-adds (G)": (1e-9 * ours["multiply_adds_5s"]).round(2),
     }
-    if (time := COST_AXES["milliseconds"].column) in ours:
-        shown["ms per clip"] = ours[time].astype(float).round(1)
+    if TIME in ours:
+        shown["ms per clip"] = ours[TIME].astype(float).round(1)
     return pd.DataFrame(shown).reset_index(drop=True)
 
 
@@ -160,9 +146,8 @@ def systems(
     )
     small = pruning(runs, cell, metric, cost)
     column, unit, title = COST_AXES[cost]
-    if column not in rows:
-        return (table, *small)
-    plotted = rows.dropna(subset=["value", column])
+    plotted = rows.reindex(columns=rows.columns.union([column], sort=False))
+    plotted = plotted.dropna(subset=["value", column])
     measured = plotted[plotted["source"] == "measured"]
     if measured.empty:
         return (table, *small)
@@ -208,7 +193,7 @@ SYSTEMS = base.Panel(
     selectors=(
         base.metric_selector(),
         base.Selector(
-            "cost", "Cost", lambda *_: [base.Option(a.title, key) for key, a in COST_AXES.items()]
+            "cost", "Cost", lambda *_: [base.Option(a[2], key) for key, a in COST_AXES.items()]
         ),
     ),
 )
@@ -223,17 +208,14 @@ PRUNING_NOTE = (
     "to the right. Multiply-adds: for 5 s of sound, without the front end. File: the graph for "
     "onnxruntime, front end included. Other models: as in the table above, with all seeds."
 )
-COSTS = ("parameters", "multiply_adds")
-"""Those of :data:`COST_AXES` that were measured for pruned models."""
+COSTS = ("parameters", "multiply_adds")  # measured for pruned models
 
 
 def pruning(
     runs: Mapping[str, MeasuredRun], cell: base.CellKey, metric: str, cost: str
 ) -> tuple[base.Exhibit, ...]:
-    """Draw the pruned models of a cell against their cost, if any were measured.
-
-    Metrics not measured for them become balanced accuracy, and costs multiply-adds.
-    """
+    """Draw the pruned models of a cell against their cost, if any were measured; metrics not
+    measured for them become balanced accuracy, and costs multiply-adds."""
     found = {name: effect for name, run in runs.items() if (effect := read_pruning(run.folder))}
     if not found:
         return ()
@@ -256,16 +238,15 @@ def pruning(
         f"{base.short_title(system)}, {base.seeds_text(effect.seeds)}: {found_text(effect, metric)}"
         for system, effect in found.items()
     ]
-    return (
-        base.Exhibit(
-            name=f"pruning-{name}".replace("_", "-"),
-            title="Score against cost when channels are removed",
-            data=rows,
-            figure=cost_figure(drawn, axis, f"{title} per recording (%)"),
-            table=_pruned_table(rows, title),
-            note=f"{'; '.join(lines)}\n\n{PRUNING_NOTE}",
-        ),
+    exhibit = base.Exhibit(
+        name=f"pruning-{name}".replace("_", "-"),
+        title="Score against cost when channels are removed",
+        data=rows,
+        figure=cost_figure(drawn, axis, f"{title} per recording (%)"),
+        table=_pruned_table(rows, title),
+        note=f"{'; '.join(lines)}\n\n{PRUNING_NOTE}",
     )
+    return (exhibit,)
 
 
 def found_text(effect: PruningEffect, metric: str) -> str:

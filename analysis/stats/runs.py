@@ -40,15 +40,14 @@ SPLITS = {
 }
 """Protocol -> its title for a reader."""
 LEAST = 5e-7
-"""Lower bound of a probability in the log loss: half of the last digit in predictions.csv, so that
-0.000000 costs 14.5 rather than infinity."""
+"""Least probability in the log loss: half of the last digit in predictions.csv."""
 
 
 class ResultsError(ValueError):
     """Report a missing, malformed or partial results folder; one sentence says what to do."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MeasuredRun:
     """Store one system under one protocol, scored on held-out recordings.
 
@@ -56,7 +55,6 @@ class MeasuredRun:
     """
 
     folder: Path = Path()  # location of the files, if there are any
-    # identify the run
     dataset: str
     protocol: str
     system: str
@@ -67,19 +65,16 @@ class MeasuredRun:
     multiply_adds: float = nan  # for five seconds of audio
     wall_seconds: float = nan  # of training and testing all folds of all seeds
     # of the system, where they differ from the registry
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     # how it was trained, from ``run.json``: ``name``, ``epochs``, ``batch``
-    preset: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    preset: Mapping[str, Any] = field(default_factory=dict)
     # ``device``, ``precision``, versions; several if seeds from several machines were joined
-    environments: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    # metrics per recording, with their intervals over groups
-    evaluation: Evaluation = field(repr=False)
-    # measurements of temperature scaling and prediction sets; None if there are none
-    calibration: Calibration | None = field(default=None, repr=False)
+    environments: tuple[Mapping[str, Any], ...] = ()
+    evaluation: Evaluation  # metrics per recording, with their intervals over groups
+    calibration: Calibration | None = None  # of temperature scaling and prediction sets
     # whether it has probabilities; otherwise the predicted label has 1 and all others 0
     scored: bool = True
-    # its predictions, if they are not in the folder
-    table: pd.DataFrame | None = field(default=None, repr=False)
+    table: pd.DataFrame | None = None  # its predictions, if they are not in the folder
 
     def fitted_with(self, name: str) -> str:
         """Return the values of ``name`` in the environments, each once; empty if unknown."""
@@ -116,32 +111,25 @@ class MeasuredRun:
 
     @cached_property
     def recordings(self) -> pd.DataFrame:
-        """Return a row per seed and recording, sorted by them: the mean of its pieces; raise
-        ResultsError as :attr:`predictions`."""
+        """Return a row per seed and recording, sorted by them: the mean of its pieces."""
         return recording_means(self.predictions, self.labels)
 
     @cached_property
     def with_errors(self) -> pd.DataFrame:
-        """Return :attr:`recordings` with the columns of :func:`with_errors`; raise ResultsError as
-        :attr:`predictions`."""
+        """Return :attr:`recordings` with the columns of :func:`with_errors`."""
         return with_errors(self.recordings, self.labels)
 
     @cached_property
     def judged_over_seeds(self) -> pd.DataFrame:
-        """Return the same with one row per recording, its probabilities averaged over seeds; raise
-        ResultsError as :attr:`predictions`."""
+        """Return the same with one row per recording, its probabilities averaged over seeds."""
         means = recording_means(self.recordings, self.labels, by=())
         return with_errors(means, self.labels)
 
 
 def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Compare probabilities with the true label.
-
-    Return the rows with added columns ``answer`` (the most probable label, the first of ties),
-    ``confidence`` (its probability), ``true_probability`` (that of the true label), ``loss`` (minus
-    its natural logarithm, with :data:`LEAST` as a lower bound) and ``wrong``. ``table``: columns
-    ``label`` and ``p_<label>``; ``labels``: in the order of these columns.
-    """
+    """Add columns ``answer`` (the most probable label, the first of ties), ``confidence`` (its
+    probability), ``true_probability`` (that of the true label), ``loss`` (minus its natural
+    logarithm, with :data:`LEAST` as a lower bound) and ``wrong``."""
     p, label = probabilities_of(table, labels), label_numbers(table, labels)
     own, answer = p[np.arange(len(p)), label], p.argmax(1)
     return table.assign(
@@ -189,12 +177,13 @@ def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
 
 @dataclass(frozen=True, eq=False)
 class FoundRuns:
-    """Store what a results folder holds; equal only to itself, so that figures can be cached."""
+    """Store what a results folder holds; equal only to itself."""
 
-    # those scored against labels, ordered by dataset, protocol and system
-    runs: tuple[MeasuredRun, ...]
+    runs: tuple[MeasuredRun, ...]  # scored against labels; ordered by dataset, protocol and system
     unfinished: tuple[Path, ...]  # folders with predictions, but no scores yet
     problems: tuple[str, ...] = ()  # a sentence for each unreadable run
+    # The panels' figures, deleted with the runs: a visitor's data must not outlive the visit.
+    drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def cells(self) -> tuple[tuple[str, str], ...]:
@@ -226,19 +215,16 @@ class FoundRuns:
 
 
 NO_RUNS = FoundRuns((), ())
-
-
 PAPER_RECIPE = "paper_recipe"
 """Results folder of runs with the paper's own settings, kept apart from the compared ones."""
 
 
 def find_runs(root: Path) -> FoundRuns:
-    """Read ``run.json`` of every run below ``root``.
+    """Read ``run.json`` of every run below ``root``, the results folder.
 
-    Left out are students scored only against their teacher, not against labels, and runs made for
-    other questions: within a fold, or with permuted labels. Unreadable runs are skipped, with a
-    sentence in ``problems``; :attr:`FoundRuns.readable` reads the predictions. ``root``: the
-    results folder.
+    Left out are students scored only against their teacher, and runs made for other questions:
+    within a fold, or with permuted labels. Unreadable runs become a sentence in ``problems``;
+    :attr:`FoundRuns.readable` reads the predictions.
     """
     missing = f"There is no results folder {root}; name another one with --results."
     runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]
@@ -263,10 +249,9 @@ def find_runs(root: Path) -> FoundRuns:
 
 def join_runs(ours: FoundRuns, theirs: FoundRuns) -> FoundRuns:
     """Return both; if both have a model in a cell, theirs is renamed."""
-    known = {(run.dataset, run.protocol, run.system) for run in ours.runs}
     named = [
         replace(run, system=f"{run.system}-other")
-        if (run.dataset, run.protocol, run.system) in known
+        if run.system in ours.of(run.dataset, run.protocol)
         else run
         for run in theirs.runs
     ]

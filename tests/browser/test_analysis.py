@@ -222,7 +222,7 @@ def test_recordings_of_a_cell_are_listed_played_and_classified(
     visit, server, models, examples, width, scheme, choose
 ):
     run = FOUND.of(*PLAYED)[FULL]
-    counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy().copy()
+    counts = count_confusions(run).to_numpy(copy=True)
     np.fill_diagonal(counts, 0)
     second = np.unravel_index(counts.argsort(axis=None)[-2], counts.shape)  # the first is default
     true, answer = (run.labels[i] for i in second)

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from analysis.figures.confusion import BLUES, confusion_figure
 from analysis.panels.base import COMPARED, CellKey
-from analysis.panels.confusion import CONFUSION, PAPER, cell_list, similar_order
+from analysis.panels.confusion import CONFUSION, PAPER, cell_list
 from analysis.stats.paper import FULL
 from analysis.stats.runs import find_runs
 from cry_model.checkpoint import PAPER_REFERENCE
@@ -75,20 +75,12 @@ def test_numbers_contrast_with_their_cells():
         assert (max(on, behind) + 0.05) / (min(on, behind) + 0.05) >= 4.5
 
 
-def test_similar_classes_are_adjacent():
-    counts = np.array([[9, 0, 0, 5], [0, 9, 4, 0], [0, 3, 9, 0], [6, 0, 1, 9]])
-    order = similar_order([pd.DataFrame(counts, index=list("abcd"), columns=list("abcd"))])
-    assert {*order[:2]} in ({"a", "d"}, {"b", "c"})
-    assert sorted(order) == list("abcd")
-
-
 def test_absent_class_is_nan(tmp_path):
     folder = write_run(tmp_path, FULL)
     change_table(folder, lambda t: t.assign(label=t["label"].replace("burping", "tired")))
     exhibit, _ = CONFUSION.exhibits(find_runs(tmp_path), BABY)
     assert np.isnan(exhibit.figure.data[0].z[0]).all()
     assert exhibit.data["share"].isna().sum() == len(LABELS)
-    assert CONFUSION.exhibits(find_runs(tmp_path), BABY, {"by_similarity": True})
 
 
 def test_values_of_the_paper_match_its_file():
@@ -108,7 +100,7 @@ def test_cell_lists_its_recordings_most_confident_first(found):
 
 
 def test_click_on_a_cell_lists_its_recordings(found):
-    exhibit = CONFUSION.exhibits(found, BABY, {"by_similarity": True})[1]
+    exhibit = CONFUSION.exhibits(found, BABY)[1]
     counts, heat = expected(found.of(*BABY)["ecapa-tdnn"]), exhibit.figure.data[0]
     shares = 100 * counts / counts.sum(1, keepdims=True)
     for row, cells in enumerate(heat.meta["cell"]):
