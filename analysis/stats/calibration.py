@@ -34,8 +34,7 @@ def reliability(
 
     Return a row per bin with columns bin_from, bin_to, answers (count), confidence (mean, NaN
     without answers), accuracy (share of right answers), low and high. ``labels``: (n,) class
-    indices; ``probabilities``: (n, classes); ``groups``: (n,) the group of each row; ``draws``:
-    number of bootstrap resamples of groups.
+    indices; ``probabilities``: (n, classes); ``groups``: (n,).
     """
     member, drawn = resampled(groups, draws)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
@@ -91,10 +90,8 @@ def crossed_temperatures(
     groups: NDArray[np.str_],
     folds: Iterable[NDArray[np.int64]],
 ) -> Array:
-    """Return cross-fitted temperatures, each row's from groups without a recording in its fold.
-
-    Args as for :func:`fit_temperature`; ``groups`` (n,), and the row numbers of each fold.
-    """
+    """Return cross-fitted temperatures, each row's from groups without a recording in its fold;
+    ``groups``: (n,); ``folds``: the row numbers of each."""
     found = np.empty(len(probabilities))
     for held_out, others in apart(groups, folds):
         rows = probabilities[others], targets[others]
@@ -112,13 +109,11 @@ HALF, ALL = 49, 99
 class Coverage:
     """Store the effect of withholding the least confident answers."""
 
-    # a row for each of :data:`SHARES`; columns answered (the share), accuracy (of the given
-    # answers), low, high and always_the_most_frequent: the accuracy of that label on the same
-    # recordings
+    # a row for each of SHARES; columns answered (the share), accuracy (of the given answers), low,
+    # high and always_the_most_frequent: the accuracy of that label on the same recordings
     curve: pd.DataFrame
     gain: Estimate  # accuracy gained by answering only the more confident half
-    # the mean of 1 - accuracy over :data:`SHARES`: the area under the risk-coverage curve
-    error: Estimate
+    error: Estimate  # the mean of 1 - accuracy over SHARES: area under the risk-coverage curve
     usual: str  # the most frequent label
 
 
@@ -127,9 +122,8 @@ def coverage(
 ) -> Coverage:
     """Rank the answers of all folds and seeds together by confidence.
 
-    ``table``: a row per seed and recording; ``labels``: all possible labels; ``probabilities``:
-    (n, classes), of the rows; ``draws``: number of bootstrap resamples of groups, reduced above
-    20,000 rows, down to 100.
+    ``table``: a row per seed and recording; ``probabilities``: (n, classes), of the rows;
+    ``draws``: resamples of groups, reduced above 20,000 rows, down to 100.
     """
     truth, draws = label_numbers(table, labels), min(draws, max(100, 20_000_000 // len(table)))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
@@ -151,9 +145,8 @@ def accuracy_of_surest(confidence: Array, right: Array, member: Labels, weights:
     """Return the accuracy of the most confident answers for each weighting, (draws, shares).
 
     Equally confident answers count in part if not all of them are given, so that the order of the
-    rows does not matter. ``confidence``: (n,); ``right``: (n,) whether an answer is right;
-    ``member``: (n,) the index of each row's group; ``weights``: (draws, groups) how often each
-    group counts.
+    rows does not matter. ``confidence``, ``right``: (n,); ``member``: (n,) the index of each row's
+    group; ``weights``: (draws, groups) how often each group counts.
     """
     order = np.argsort(-confidence, kind="stable")
     member, right = member[order], right[order]

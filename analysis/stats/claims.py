@@ -34,21 +34,19 @@ class Verdict(str, Enum):
 class Finding:
     """Store the verdict on a claim in one cell."""
 
-    claim: Claim  # the one judged
-    # each better system against the worse one, in order; empty if absent
-    comparisons: tuple[Comparison, ...] = ()
-    p_value: float | None = None  # of the whole claim, before correction; None if absent
-    corrected: float | None = None  # after Holm's correction; None if absent
-    verdict: Verdict = Verdict.ABSENT  # as defined in the module docstring
+    claim: Claim
+    comparisons: tuple[Comparison, ...] = ()  # each better system against the worse one, in order
+    p_value: float | None = None  # of the whole claim, before correction
+    corrected: float | None = None  # after Holm's correction
+    verdict: Verdict = Verdict.ABSENT
     reason: str | None = None  # why its runs cannot be compared, if it is absent for that
 
 
 def judge(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[Finding, ...]:
-    """Return a finding for every claim, in their order.
+    """Return a finding for every claim, in their order, from the runs of one cell by system.
 
-    Raise ResultsError if the predictions of a run cannot be read. ``runs``: system -> its run, all
-    of one cell; a claim uses the seeds that all of its systems have; ``metric``: one of
-    :data:`cry_model.metrics.METRICS`. Holm's correction covers the claims that can be judged.
+    A claim uses the seeds that all of its systems have. Raise ResultsError if the predictions of a
+    run cannot be read.
     """
     found = [_compared(claim, runs, metric) for claim in CLAIMS]
     corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))
@@ -99,12 +97,10 @@ PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems
 class JudgedCell:
     """Store the runs and findings on one dataset under one protocol."""
 
-    # identify the cell
     dataset: str
     protocol: str
     runs: Mapping[str, MeasuredRun]  # system -> its run, in the order of the registry
-    # metric of :data:`LIKE_ACCURACY` -> a finding for each claim
-    findings: Mapping[str, tuple[Finding, ...]]
+    findings: Mapping[str, tuple[Finding, ...]]  # metric of LIKE_ACCURACY -> one for each claim
 
     @property
     def title(self) -> str:

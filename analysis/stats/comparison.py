@@ -22,7 +22,6 @@ from cry_model.metrics import (
     SUMS,
     Array,
     Labels,
-    Values,
     bootstrap_difference,
     by_group,
     resampled,
@@ -43,12 +42,10 @@ class ComparisonError(ResultsError):
 class Comparison:
     """Store the difference between two systems on one metric, scored per recording."""
 
-    metric: str  # the one compared
-    # the names of the systems
-    one: str
+    metric: str
+    one: str  # the names of the systems
     other: str
-    # the metric of each, pooled over folds and seeds
-    value_one: float
+    value_one: float  # the metric of each, pooled over folds and seeds
     value_other: float
     difference: Estimate  # one minus other, with its 95% interval over groups
     p_value: float  # of the permutation test, two-sided
@@ -65,13 +62,11 @@ class Comparison:
 class PairedRuns:
     """Store two runs, aligned by row: the same seed and recording."""
 
-    # the systems
-    one: str
+    one: str  # the names of the systems
     other: str
     labels: tuple[str, ...]  # in the order of the probabilities
     table: pd.DataFrame  # seed, recording, group and label of each row
-    # probabilities of each system, (n, classes)
-    first: Array
+    first: Array  # probabilities of each system, (n, classes)
     second: Array
     draws: int  # number of bootstrap resamples, and of permutations
 
@@ -90,27 +85,20 @@ class PairedRuns:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Return the seeds of the rows."""
         return tuple(map(int, self.table["seed"].unique()))
 
     @property
     def recordings(self) -> int:
-        """Return the number of recordings."""
         return self.table["recording"].nunique()
 
     @property
     def groups(self) -> int:
-        """Return the number of groups."""
         return self.table["group"].nunique()
 
-    def values(
-        self, metric: str, rows: slice | NDArray[np.bool_] = slice(None)
-    ) -> tuple[float, float]:
+    def values(self, metric: str, rows: slice | NDArray[np.bool_] = slice(None)) -> list[float]:
         """Return a metric of :data:`cry_model.metrics.METRICS` for each system."""
-        truth = self.truth[rows]
-        alike = np.ones(len(truth))
-        one, other = (METRICS[metric](truth, p[rows], alike) for p in (self.first, self.second))
-        return one, other
+        truth, alike = self.truth[rows], np.ones(len(self.truth[rows]))
+        return [METRICS[metric](truth, p[rows], alike) for p in (self.first, self.second)]
 
     def difference(self, metric: str) -> Estimate:
         """Return first minus second over all seeds, with its 95% interval over groups."""
@@ -119,11 +107,8 @@ class PairedRuns:
 
     def compare(self, metric: str) -> Comparison:
         """Compare by one metric; the observed difference counts as one of the permutations."""
-        member, coins = self.swaps
         difference = self.difference(metric)
-        swapped = exchanged(metric, self.truth, self.first, self.second, member, coins.shape[1])(
-            coins
-        )
+        swapped = exchanged(metric, self.truth, self.first, self.second, *self.swaps)
         beyond = (np.abs(swapped) >= abs(difference.value) - ROUNDING).sum()
         seeds = self.table["seed"].to_numpy()
         return Comparison(
@@ -146,13 +131,12 @@ class PairedRuns:
 def pair(
     one: MeasuredRun, other: MeasuredRun, seeds: Collection[int] | None = None, draws: int = DRAWS
 ) -> PairedRuns:
-    """Pair two models under one protocol, or one model under two.
+    """Pair two models under one protocol, or one model under two, whose folds, pieces and fits
+    then differ.
 
-    Under two protocols, folds, pieces and fits may differ: that is what the protocols differ by.
-    Raise ComparisonError if the runs share none of these seeds, or differ in dataset, labels,
-    recordings, groups or, under one protocol, folds; ResultsError if the predictions of one cannot
-    be read. ``one``, ``other``: the runs; ``seeds``: only these; None for all common ones;
-    ``draws``: number of bootstrap resamples, and of permutations.
+    Raise ComparisonError if the runs share none of these seeds (None: all common ones), or differ
+    in dataset, labels, recordings, groups or, under one protocol, folds; ResultsError if the
+    predictions of one cannot be read.
     """
     both = " and ".join("/".join((r.dataset, r.protocol, r.system)) for r in (one, other))
     if one.dataset != other.dataset or one.labels != other.labels:
@@ -163,15 +147,9 @@ def pair(
     keys, folds = ["seed", "recording", "group", "label"], ""
     if one.protocol == other.protocol:
         keys, folds = [*keys, "fold"], " in the same folds"
-    tested, other_tested = (
-        set(
-            run.predictions[run.predictions["seed"].isin(common)][keys].itertuples(
-                index=False, name=None
-            )
-        )
-        for run in (one, other)
-    )
-    if tested != other_tested:
+    tested = (run.predictions[run.predictions["seed"].isin(common)] for run in (one, other))
+    rows, other_rows = (set(own[keys].itertuples(index=False, name=None)) for own in tested)
+    if rows != other_rows:
         raise ComparisonError(
             f"{both} were not tested on the same recordings{folds}; fit both on the same data with "
             "the same --folds."
@@ -191,11 +169,10 @@ def pair(
 
 
 def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
-    """Score each seed, or each fold of each seed, per recording.
+    """Score each seed, or each fold of each seed, per recording: its mean over the pieces there.
 
-    Under the ``clip`` protocol a recording may have pieces in several folds; in each it counts as
-    the mean of its pieces there. Return columns ``keys`` ("seed", or "seed" and "fold") and value,
-    NaN where there are too few classes. Raise ResultsError if the predictions cannot be read.
+    Return columns ``keys`` ("seed", or "seed" and "fold") and value, NaN where there are too few
+    classes. Raise ResultsError if the predictions cannot be read.
     """
     table = recording_means(run.predictions, run.labels, by=keys)
     rows = []
@@ -214,27 +191,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def exchanged(
-    metric: str, labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
-) -> Values:
-    """Return a function that computes the difference of a metric under given group swaps.
+    metric: str,
+    labels: Labels,
+    one: Array,
+    other: Array,
+    member: NDArray[np.int64],
+    swapped: Array,
+) -> Array:
+    """Return a metric's difference, first system minus second, under group swaps, (draws,).
 
-    It maps swaps, 0 or 1, (draws, groups), to the metric of the first system minus that of the
-    second, (draws,). ``metric``: one of :data:`cry_model.metrics.METRICS`; ``labels``: (n,) class
-    indices; ``one``, ``other``: (n, classes) probabilities of the two systems, row for row;
-    ``member``: (n,) the index of each row's group; ``groups``: their number.
+    ``labels``: (n,) class indices; ``one``, ``other``: (n, classes) probabilities, row for row;
+    ``member``: (n,) the index of each row's group; ``swapped``: 0 or 1, (draws, groups).
     """
+    groups = swapped.shape[1]
     if metric == "macro_auc":
-        worth = _auc_worth(labels, one, other, member, groups)
-        return lambda swapped: (1 - 2 * swapped) @ worth
+        return (1 - 2 * swapped) @ _auc_worth(labels, one, other, member, groups)
     combine, parts, totals = SUMS[metric](labels, one).by_group(member, groups)
     _, other_parts, other_totals = SUMS[metric](labels, other).by_group(member, groups)
-
-    def differences(swapped: Array) -> Array:
-        moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
-        first = combine(parts.sum(0) + moved, totals.sum(0) + all_moved)
-        return first - combine(other_parts.sum(0) - moved, other_totals.sum(0) - all_moved)
-
-    return differences
+    moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
+    first = combine(parts.sum(0) + moved, totals.sum(0) + all_moved)
+    return first - combine(other_parts.sum(0) - moved, other_totals.sum(0) - all_moved)
 
 
 def _auc_worth(
@@ -260,10 +236,8 @@ def _auc_worth(
 
 
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of :attr:`PairedRuns.answers` on which the two models differ.
-
-    ``right`` is added: which model is right, "run_a", "run_b" or "neither".
-    """
+    """Return the :attr:`PairedRuns.answers` that differ, and which is ``right``: "run_a", "run_b"
+    or "neither"."""
     table = answers[answers["run_a"] != answers["run_b"]].reset_index(drop=True)
     right = [table["run_a"] == table["label"], table["run_b"] == table["label"]]
     return table.assign(right=np.select(right, ["run_a", "run_b"], "neither"))
@@ -273,10 +247,8 @@ def mcnemar_tests(answers: pd.DataFrame) -> pd.DataFrame:
     """Apply McNemar's exact test (1947) to the :attr:`PairedRuns.answers` of each seed.
 
     It assumes independent recordings, although a baby may have several; with large groups its
-    p-value is too small. :meth:`PairedRuns.compare` accounts for groups. Return a row per seed with
-    columns seed, both_right, only_a_right, only_b_right, neither_right (numbers of recordings) and
-    p_mcnemar. This is the exact two-sided probability of a split at least as uneven of those that
-    only one model got right, if either were equally likely.
+    p-value is too small. Return a row per seed: counts of recordings, and p_mcnemar, the exact
+    two-sided probability of a split at least as uneven of those that only one model got right.
     """
     from scipy.stats import binomtest
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,11 +40,10 @@ def read_own_results(path: Path, name: str) -> MeasuredRun:
     """Read a table of predictions that somebody made with a model of their own.
 
     Raise ResultsError if it is no such table; one sentence says what is wrong, and where. ``path``:
-    a CSV file in UTF-8, separated by commas, semicolons or tabs. Form 1 has columns ``clip, label,
-    p_<label>...``; form 2 has ``y_true, y_pred``, and its run is not ``scored``. Optional in both:
-    ``clip``, ``recording`` (default: each clip), ``group`` (default: each recording), ``fold`` and
-    ``seed`` (default: 0). Other columns are ignored. ``name``: of the model, and also of the
-    dataset, until :func:`place` finds its recordings.
+    a CSV file in UTF-8, separated by commas, semicolons or tabs. Optional columns are ``clip``,
+    ``recording`` (default: each clip), ``group`` (default: each recording), ``fold`` and ``seed``
+    (default: 0); others are ignored. ``name``: of the model, and of the dataset, until
+    :func:`place` finds its recordings.
     """
     table, known = read_table(path)
     table, labels = _predictions(table, known)
@@ -51,7 +51,7 @@ def read_own_results(path: Path, name: str) -> MeasuredRun:
     ours = {n.casefold() for m in list_models() for n in (m, get_system(m).title.replace(" ", "-"))}
     system = f"{called}-own" if called.casefold() in ours else called
     dataset = f"{called}-own" if called in DATASETS else called
-    return _measured(table, labels, dataset, OWN, system, bool(known))
+    return _measured(table, labels, bool(known), dataset=dataset, protocol=OWN, system=system)
 
 
 def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
@@ -79,9 +79,8 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
 
 
 def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
-    """Return the run in another one's cell, with the groups there, and the folds if it has none.
-    Raise ComparisonError with the reason if recordings, labels or folds differ; without a reason
-    if they share no recording."""
+    """Return the run in another one's cell, with the groups there, and the folds if it has none;
+    raise ComparisonError if recordings, labels or folds differ, without a reason if all do."""
     names, known = (set(one.predictions["recording"]) for one in (run, other))
     if names != known:
         both = sum(not name.startswith(ROW) for name in names & known)
@@ -101,15 +100,12 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
         if folds.duplicated(["seed", "recording"]).any():
             raise ComparisonError("recordings are in several folds, and no column fold says which")
         # Seeds that the others lack get the folds of their first seed.
-        of_seed = {seed: own.set_index("recording")["fold"] for seed, own in folds.groupby("seed")}
-        first = of_seed[other.seeds[0]]
-        parts = [
-            own.assign(fold=own["recording"].map(of_seed.get(seed, first)))
-            for seed, own in table.groupby("seed")
-        ]
-        table = pd.concat(parts, ignore_index=True)
-    cell = other.dataset, other.protocol
-    moved = _measured(ordered(table, other.labels), other.labels, *cell, run.system, run.scored)
+        seeds = table["seed"].where(table["seed"].isin(other.seeds), other.seeds[0])
+        keys = pd.MultiIndex.from_arrays([seeds, table["recording"]])
+        own = folds.set_index(["seed", "recording"])["fold"].reindex(keys)
+        table = table.assign(fold=own.to_numpy())
+    facts = {"dataset": other.dataset, "protocol": other.protocol, "system": run.system}
+    moved = _measured(ordered(table, other.labels), other.labels, run.scored, **facts)
     try:
         pair(moved, other, draws=1)
     except ComparisonError:
@@ -152,29 +148,22 @@ def _predictions(
     for name in ("label", "group"):
         own = facts_table[name]
         first = own.groupby(recording, sort=False).transform("first")
-        refuse(
-            own != first,
-            lambda row, name=name, own=own, first=first: (
-                f"a recording, {quoted(recording[row])}, with another {name} "
-                f"({quoted(own[row])}) than before ({quoted(first[row])})"
-            ),
-        )
+        texts = [quoted(column[(own != first).argmax()]) for column in (recording, own, first)]
+        another = "a recording, {}, with another {name} ({}) than before ({})"
+        refuse(own != first, another.format(*texts, name=name))
     numbers = pd.DataFrame(values, columns=probability_columns(labels))
     return ordered(pd.concat([facts_table, numbers], axis=1), labels), labels
 
 
 def _require_probabilities(values: NDArray[np.float64], labels: Sequence[str]) -> None:
-    for wrong, what in (
-        (~np.isfinite(values), "no finite number"),
-        (values < 0, "a negative number"),
-    ):
-        if wrong.any():
-            row = int(wrong.any(1).argmax())
-            at = int(wrong[row].argmax())
-            raise ResultsError(
-                f"Row {row + 2:,} has {what} ({values[row, at]:g}) in the column "
-                f"{quoted('p_' + labels[at])}; give probabilities from 0 to 1 (softmax of logits)."
-            )
+    finite = np.isfinite(values)
+    for wrong, what in ((~finite, "no finite number"), (values < 0, "a negative number")):
+        row, at = divmod(int(wrong.argmax()), len(labels))
+        refuse(
+            wrong.any(1),
+            f"{what} ({values[row, at]:g}) in the column {quoted('p_' + labels[at])}; give "
+            "probabilities from 0 to 1 (softmax of logits)",
+        )
     sums = values.sum(1)
     refuse(
         np.abs(sums - 1) > ROUNDING,
@@ -216,20 +205,15 @@ def _whole(table: pd.DataFrame, name: str) -> NDArray[np.int64]:
 
 
 def _measured(
-    table: pd.DataFrame,
-    labels: tuple[str, ...],
-    dataset: str,
-    protocol: str,
-    system: str,
-    scored: bool,
+    table: pd.DataFrame, labels: tuple[str, ...], scored: bool, *, system: str, **cell: str
 ) -> MeasuredRun:
-    folds, seeds = table["fold"].nunique(), tuple(map(int, sorted(table["seed"].unique())))
-    facts = {"dataset": dataset, "protocol": protocol, "folds": folds}
+    """Return the run; ``cell``: its dataset and protocol."""
+    facts: dict[str, Any] = {**cell, "folds": table["fold"].nunique()}
     return MeasuredRun(
         **facts,
         system=system,
         labels=labels,
-        seeds=seeds,
+        seeds=tuple(map(int, sorted(table["seed"].unique()))),
         evaluation=score(recording_means(table, labels), labels, **facts),
         scored=scored,
         table=table,

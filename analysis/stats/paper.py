@@ -21,7 +21,7 @@ WITHOUT = {system: f"without {module}" for system, module in MODULES.items()}
 
 @dataclass(frozen=True)
 class Claim:
-    """State that every system of ``better`` beats ``worse``; ``where``: the table that says so."""
+    """State that every system of ``better`` beats ``worse``, according to a table."""
 
     name: str
     better: tuple[str, ...]

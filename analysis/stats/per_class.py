@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,17 +26,12 @@ from cry_model.results import label_numbers, probabilities_of
 
 MOST_SUMS = 20_000_000  # rows times draws of an average precision; at least 100 draws
 UNSEEN = 1 / 400  # of an axis: points nearer than this to a drawn one are left out
-
-
-class Curve(NamedTuple):
-    """Store the points of a curve in order, (n,) each."""
-
-    x: Array
-    y: Array
+Curve = tuple[Array, Array]
+"""Points of a curve in order: x and y, (n,) each."""
 
 
 def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
-    """Return the true against the false positive rate, from (0, 0) to (1, 1).
+    """Return the false and the true positive rate, from (0, 0) to (1, 1).
 
     Only corners are returned; None if no row is of the class, or all are. ``positive``: (n,) which
     rows are of the class; ``scores``: (n,), higher for the class; ties form one step.
@@ -46,15 +40,15 @@ def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
 
     if positive.all() or not positive.any():
         return None
-    return Curve(*metrics.roc_curve(positive, scores)[:2])
+    return metrics.roc_curve(positive, scores)[:2]
 
 
 def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
-    """Return precision against recall; between two points the precision is that of the second.
+    """Return recall and precision; between two points the precision is that of the second.
 
     The area under it is thus the average precision. There is one point per recall reached, with the
     highest precision there, after one at recall 0 with the precision of the first. None if no row
-    is of the class. ``positive``, ``scores``: as for :func:`roc_curve`.
+    is of the class.
     """
     from sklearn import metrics
 
@@ -63,16 +57,15 @@ def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve 
     precision, recall = (v[::-1] for v in metrics.precision_recall_curve(positive, scores)[:2])
     reached = np.append(True, np.diff(recall) > 0)
     recall, precision = recall[reached], precision[reached]
-    return Curve(recall, np.append(precision[1], precision[1:]))
+    return recall, np.append(precision[1], precision[1:])
 
 
 def thinned(curve: Curve) -> Curve:
     """Drop points nearer than :data:`UNSEEN`, along the curve, to one that stays."""
-    moved = np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y))
-    passed = np.append(0, moved.cumsum()) // UNSEEN
-    kept = np.append(True, np.diff(passed) > 0)
+    moved = np.abs(np.diff(curve)).sum(0)
+    kept = np.append(True, np.diff(np.append(0, moved.cumsum()) // UNSEEN) > 0)
     kept[-1] = True
-    return Curve(curve.x[kept], curve.y[kept])
+    return curve[0][kept], curve[1][kept]
 
 
 def average_precision(
@@ -81,9 +74,8 @@ def average_precision(
     """Return the average precision of a class under each weighting, (draws,).
 
     As in scikit-learn: the mean precision at the rows of the class, ranked by score, with ties
-    counted together. NaN if the class has no weight. ``positive``: (n,) which rows are of the
-    class; ``scores``: (n,), higher for the class; ``member``: (n,) the index of each row's group;
-    ``weights``: (draws, groups) how often each group counts.
+    counted together. NaN if the class has no weight. ``member``: (n,) the index of each row's
+    group; ``weights``: (draws, groups) how often each group counts.
     """
     order = np.argsort(-scores)
     last = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # last row of each score
@@ -105,14 +97,12 @@ MEASURES = (*ANSWERED, *RANKED)
 
 
 def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) -> pd.DataFrame:
-    """Measure each class.
+    """Measure each class, with the seeds pooled; ``table``: the ``recordings`` of a run.
 
     Return a row per class and measure of :data:`MEASURES`, with columns class, recordings (of that
     class; each counts once over all seeds), share (of all rows, 0 to 1), measure, value, low and
     high. These are NaN where undefined: recall and areas of a class that does not occur, precision
-    of one never predicted. ``table``: a row per seed and recording, as the ``recordings`` of a run;
-    seeds are pooled; ``labels``: all possible labels; ``draws``: number of bootstrap resamples of
-    groups, fewer for the average precision of many rows.
+    of one never predicted. ``draws``: resamples, fewer for the average precision of many rows.
     """
     truth, p = label_numbers(table, labels), probabilities_of(table, labels)
     member, drawn = resampled(table["group"], draws)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,9 +45,7 @@ class Costs:
     clip: str  # what was classified, in words
     machine: str  # processor type
     torch: str  # version
-    # file to answer: a row per model, a column per number of threads, ascending; NaN if not
-    # measured
-    milliseconds: pd.DataFrame
+    milliseconds: pd.DataFrame  # file to answer: a row per model, a column per number of threads
 
 
 def read_costs(path: Path = BENCHMARK) -> Costs:
@@ -88,12 +87,7 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
 
     def parse(record: Record) -> tuple[Baseline, ...]:
         return tuple(
-            Baseline(
-                name,
-                TITLES.get(name, name),
-                run.protocol,
-                read(Estimate, measured[metric]),
-            )
+            Baseline(name, TITLES.get(name, name), run.protocol, read(Estimate, measured[metric]))
             for name, measured in (record.get("baselines") or {}).items()
             if metric in measured
         )
@@ -105,10 +99,9 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
 class PermutationTest:
     """Store a permutation test with a linear classifier, on one dataset under one protocol."""
 
-    # of the splits
-    folds: int
+    folds: int  # of the splits
     seed: int
-    permutations: int  # their number
+    permutations: int
     front_end: str  # the kind of features
     unchanged: float  # share of each label's recordings that kept it, averaged over labels
     # a row for each metric of :data:`cry_model.metrics.SCORES`; columns value (with the true
@@ -122,19 +115,16 @@ class PermutationTest:
 
 
 def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
-    """Read the permutation test for the dataset, protocol and number of folds of a run.
-
-    None if there is none. Raise ResultsError if the file is malformed.
-    """
+    """Read the permutation test for the dataset, protocol and number of folds of a run; None if
+    there is none. Raise ResultsError if the file is malformed."""
     path = run.folder.parent / "chance.json"
     test = parsed(path, "python -m train permutation-test", _permutation_test)
     return test if test is not None and test.folds == run.folds else None
 
 
 def _permutation_test(record: Record) -> PermutationTest:
-    scores = pd.DataFrame(record["scores"]).T.loc[
-        list(SCORES), ["value", "mean", "low", "high", "p"]
-    ]
+    columns = ["value", "mean", "low", "high", "p"]
+    scores = pd.DataFrame(record["scores"]).T.loc[list(SCORES), columns]
     return PermutationTest(
         folds=int(record["folds"]),
         seed=int(record["seed"]),
@@ -165,33 +155,23 @@ FITTED = "fitted_to_dealt_"
 
 
 def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, ...]:
-    """Return all baselines of these runs with permuted labels.
-
-    Raise ResultsError if one of their files is malformed. ``runs``: any; ``metric``: one of
-    :data:`cry_model.metrics.SCORES`.
-    """
+    """Return all baselines of these runs with permuted labels; raise ResultsError if one of their
+    files is malformed. ``metric``: one of :data:`cry_model.metrics.SCORES`."""
     title, found = "linear classifier, permuted labels", []
     for run in {run.folder.parent: run for run in runs}.values():
-        test = read_permutation_test(run)
-        if test is not None:
-            score = test.permuted(metric)
-            found.append(Baseline(DEALT, title, run.protocol, score))
+        if (test := read_permutation_test(run)) is not None:
+            found.append(Baseline(DEALT, title, run.protocol, test.permuted(metric)))
     for run in runs:
         scores = [one.evaluation.metrics[metric] for one in permuted_label_runs(run)]
-        if scores:
-            many = f" (mean and range of {len(scores)})" if len(scores) > 1 else ""
-            title = f"{get_system(run.system).title}, permuted labels{many}"
-            name, pooled = f"{FITTED}{run.system}", _pooled(scores)
-            found.append(Baseline(name, title, run.protocol, pooled))
+        if not scores:
+            continue
+        title, score = f"{get_system(run.system).title}, permuted labels", scores[0]
+        if len(scores) > 1:
+            title += f" (mean and range of {len(scores)})"
+            values = [one.value for one in scores]
+            score = Estimate(sum(values) / len(values), min(values), max(values))
+        found.append(Baseline(f"{FITTED}{run.system}", title, run.protocol, score))
     return tuple(found)
-
-
-def _pooled(scores: Sequence[Estimate]) -> Estimate:
-    """Return a single score with its interval; for several, their mean, minimum and maximum."""
-    if len(scores) == 1:
-        return scores[0]
-    values = [score.value for score in scores]
-    return Estimate(sum(values) / len(values), min(values), max(values))
 
 
 def read_pruning(folder: Path) -> PruningEffect | None:
@@ -242,16 +222,12 @@ class PersonalStudy:
 
     def rows(self) -> list[dict[str, str]]:
         """Return a row per effect: the cries needed, by share of right labels."""
-        effects = sorted({one.effect for one in self.power})
-        return [
-            {"deviations apart": f"{effect:g}"}
-            | {
-                f"{one.labels_correct:.0%} of labels right": str(one.needed or "more than 200")
-                for one in self.power
-                if one.effect == effect
-            }
-            for effect in effects
-        ]
+        rows: defaultdict[float, dict[str, str]] = defaultdict(dict)
+        for one in sorted(self.power, key=lambda own: own.effect):
+            row = rows[one.effect]
+            row["deviations apart"] = f"{one.effect:g}"
+            row[f"{one.labels_correct:.0%} of labels right"] = str(one.needed or "more than 200")
+        return list(rows.values())
 
 
 def read_personal(results: Path) -> PersonalStudy | None:

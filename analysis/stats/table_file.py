@@ -37,8 +37,8 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the required columns under our names, and the labels that have probabilities.
 
-    Texts and numbers are finite and without gaps; ``predicted`` replaces missing probabilities.
-    Raise ResultsError if it is no such table; one sentence says what is wrong, and where.
+    There are no gaps; ``predicted`` replaces missing probabilities. Raise ResultsError if it is no
+    such table; one sentence says what is wrong, and where.
     """
     try:
         layout = _layout(path)
@@ -162,7 +162,6 @@ def quoted(text: str) -> str:
 
 
 def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
-    """Return these columns under our names, with texts and finite numbers, without gaps."""
     places = columns.words | columns.numbers
     names = sorted(places, key=lambda name: places[name])
     options = {

@@ -59,7 +59,7 @@ def test_differences_and_p_values_match_a_plain_loop(runs, metric, digits):
     assert 0.4 < coins.mean() < 0.6
     swaps = coins[:, group, None] == 1
     moved = [difference(every, np.where(own, q, p), np.where(own, p, q)) for own in swaps]
-    swapped = exchanged(metric, truth, p, q, member, coins.shape[1])(coins)
+    swapped = exchanged(metric, truth, p, q, member, coins)
     np.testing.assert_allclose(swapped, moved, atol=1e-12)
     beyond = np.abs(moved) >= abs(difference(every)) - 1e-12
     assert found.p_value == pytest.approx((1 + beyond.sum()) / 41)  # the observed difference counts
