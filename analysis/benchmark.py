@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,14 +49,12 @@ FRAMES, MELS = 250, 80
 SCANNED, HEARD = 10.0, "10 s of sound"  # input of a detector
 WINDOW, STEP, YAMNET_RATE = 15_600, 7_800, 16_000  # YAMNet's, in samples and Hz
 
-Result = TypeVar("Result")
 Work = Callable[[], object]
-Job = tuple[str, str, str, Work | None]
-"""Model, runtime, input, and the call to measure; None to skip it."""
+Job = tuple[str, str, str, Work | None]  # model, runtime, input, and the call, None to skip it
 Row = dict[str, str | float | None]
 
 
-def alone(measure: Callable[..., Result], *given: Any) -> Result:
+def alone(measure: Callable[..., Any], *given: Any) -> Any:
     """Run a measurement in its own process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, *given).result()
@@ -69,7 +67,6 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
         for system in systems or list_models()
         for threads in sorted({1, os.cpu_count() or 1})
     ]
-    runtimes = alone(measure_runtimes, systems)
     record = {
         "clip": f"{SECONDS:g} s, {RATE} Hz, 16-bit mono wav",
         "runs": RUNS,
@@ -78,9 +75,9 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "costs": costs,
-        "runtimes": runtimes,
+        "runtimes": alone(measure_runtimes, systems),
     }
-    for table in (costs, runtimes):
+    for table in (costs, record["runtimes"]):
         print(pd.DataFrame(table).to_string(index=False, float_format="%.3g"), end="\n\n")
     write_atomically(out, (to_json(record) + "\n").encode())
 
@@ -88,13 +85,10 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
 def measure_cost(system: str, threads: int) -> dict[str, str | float]:
     """Measure one untrained model in this process.
 
-    Returns:
-        ``system``, ``threads``; in milliseconds ``load`` (checkpoint files to classifier),
-        ``decode`` (wav to samples), ``features`` (resampling, band-pass, level, trimming, cutting,
-        log-mel), ``forward`` (features to logits and attention maps), ``total`` (file to answer,
-        timed as a whole, not summed), ``figures`` (answer to the figures' JSON);
-        ``real_time_factor`` (total over clip length); ``peak_memory`` in MiB, including the drawing
-        libraries, NaN if the system does not report it.
+    Return milliseconds for ``load`` (checkpoint files to classifier), ``decode`` (wav to samples),
+    ``features`` (samples to log-mel), ``forward`` (features to logits and attention maps),
+    ``total`` (file to answer, timed as a whole, not summed) and ``figures`` (answer to the figures'
+    JSON); ``peak_memory`` in MiB includes the drawing libraries.
     """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -164,9 +158,7 @@ def measure_runtimes(systems: Sequence[str] | None = None) -> list[Row]:
 
     Return a row per model and runtime: the median CPU time of the thread in milliseconds, which
     other load hardly affects; None if the runtime or its files are missing. After a warm-up, all
-    jobs take turns, so that they meet the same machine conditions. Classifiers get 5 s of audio at
-    the front end's rate, or 250 feature frames; detectors get 10 s. All weights are untrained,
-    except those of the detectors and the default model.
+    jobs take turns, so that they meet the same machine conditions.
     """
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for onnxruntime's sessions, too
@@ -174,21 +166,20 @@ def measure_runtimes(systems: Sequence[str] | None = None) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         jobs = [job for name in names for job in _system(name, Path(folder))]
         jobs += [*_others(), *_detectors(Path(folder)), *_default(Path(folder))]
-        times: list[list[float]] = [[] for _ in jobs]
-        for turn in range(WARM_UP + RUNTIME_RUNS):
-            for (*_, work), own in zip(jobs, times, strict=True):
-                if work is not None:
-                    started = time.thread_time()
-                    work()
-                    own.extend([1000 * (time.thread_time() - started)] if turn >= WARM_UP else [])
+        works = [work for *_, work in jobs if work is not None]
+        times = [
+            [timeit.timeit(work, timer=time.thread_time, number=1) for work in works]
+            for _ in range(WARM_UP + RUNTIME_RUNS)
+        ]
+    medians = iter((1000 * np.median(times[WARM_UP:], axis=0)).tolist())
     return [
         {
             "model": model,
             "runtime": runtime,
             "input": given,
-            "milliseconds": statistics.median(own) if own else None,
+            "milliseconds": next(medians) if work else None,
         }
-        for (model, runtime, given, _), own in zip(jobs, times, strict=True)
+        for model, runtime, given, work in jobs
     ]
 
 
@@ -261,8 +252,7 @@ def _others() -> Iterator[Job]:
 
         return tag
 
-    what = "SpeechBrain ECAPA-TDNN, 128 channels", "torch", "features"
-    yield *what, _if_there(speechbrain)
+    yield "SpeechBrain ECAPA-TDNN, 128 channels", "torch", "features", _if_there(speechbrain)
     yield "YAMNet", "LiteRT", HEARD, _if_there(yamnet)
 
 

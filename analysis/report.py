@@ -78,22 +78,18 @@ def _title(view: View) -> str:
 
 def _choices(view: View) -> str:
     """Describe the choices other than the cell: "Metric: balanced accuracy"."""
-    own = [field for field in view.fields if field.name not in (CORPUS, SPLIT)]
-    titles = ({value: title for title, value in field.options} for field in own)
-    return "; ".join(
-        f"{f.label}: {t.get(f.value, 'none')}" for f, t in zip(own, titles, strict=True)
-    )
+    own = (field for field in view.fields if field.name not in (CORPUS, SPLIT))
+    titles = ((field, {value: title for title, value in field.options}) for field in own)
+    return "; ".join(f"{field.label}: {of.get(field.value, 'none')}" for field, of in titles)
 
 
 def state(found: FoundRuns, results: Path) -> str:
     """Describe the runs: how many, the software used, and a digest of the result files."""
     counts = Counter(dataset_title(run.dataset) for run in found.runs)
     each = "; ".join(f"{title}: {count}" for title, count in counts.items())
-    used = []
+    used, every = [], [one for run in found.runs for one in run.environments]
     for key, name in SOFTWARE.items():
-        every = [one for run in found.runs for one in run.environments]
-        versions = {str(one[key]) for one in every if key in one}
-        if versions:
+        if versions := {str(one[key]) for one in every if key in one}:
             used.append(f"{name} {' and '.join(sorted(versions))}")
     software = f"Fitted with {', '.join(used)}. " if used else ""
     return (
@@ -105,9 +101,10 @@ def state(found: FoundRuns, results: Path) -> str:
 def digest(results: Path) -> str:
     """Return a SHA-256 over the names and contents of all tables and records."""
     total = hashlib.sha256()
-    for path in sorted(results.rglob("*"), key=lambda path: path.relative_to(results).as_posix()):
-        if path.suffix in READ and path.is_file():
-            total.update(path.relative_to(results).as_posix().encode())
+    files = {p.relative_to(results).as_posix(): p for p in results.rglob("*") if p.is_file()}
+    for name, path in sorted(files.items()):
+        if path.suffix in READ:
+            total.update(name.encode())
             with contextlib.suppress(OSError):  # unreadable files are listed among the problems
                 total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -78,40 +78,33 @@ def _all_runs(results: Path) -> FoundRuns:
 def page(found: FoundRuns, cells: Sequence[JudgedCell], results: Path) -> str:
     """Return the page: the template filled with the tables of this module; raise ResultsError if
     results are malformed or include no model of the paper."""
-    scores = scores_by_split(found.runs)
     attention, maps = attention_rows(cells)
     recipe = cells_of(find_runs(results / PAPER_RECIPE))
     texts = environment({"table": markdown}, autoescape=False, lstrip_blocks=False)
-    template = texts.get_template("results.md.j2")
-    unfinished = ["/".join(folder.parts[-3:]) for folder in found.unfinished]
-    return (
-        template.render(
-            draws=DRAWS,
-            scores=scores,
-            claims=claim_rows(),
-            counts=list(count_rows(cells)),
-            verdicts={
-                METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in LIKE_ACCURACY
-            },
-            ablation=ablation_rows(cells),
-            cells=[(cell, measured_rows(cell)) for cell in cells],
-            held_out=held_out_rows(cells),
-            permutation=list(permutation_rows(cells)),
-            permuted=list(permuted_label_rows(cells)),
-            hybrid=hybrid_rows(cells),
-            map_tests=list(map_test_rows(cells)),
-            attention=attention,
-            maps=maps,
-            pruning=list(pruning_rows(cells)),
-            detector=detector_tables(results),
-            personal=read_personal(results),
-            recipe=[(cell, measured_rows(cell)) for cell in recipe],
-            recipe_fitting=list(fitting_rows(recipe)),
-            fitting=list(fitting_rows(cells)),
-            unfinished=unfinished,
-        ).rstrip()
-        + "\n"
+    text = texts.get_template("results.md.j2").render(
+        draws=DRAWS,
+        scores=scores_by_split(found.runs),
+        claims=claim_rows(),
+        counts=list(count_rows(cells)),
+        verdicts={METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in LIKE_ACCURACY},
+        ablation=ablation_rows(cells),
+        cells=[(cell, measured_rows(cell)) for cell in cells],
+        held_out=held_out_rows(cells),
+        permutation=list(permutation_rows(cells)),
+        permuted=list(permuted_label_rows(cells)),
+        hybrid=hybrid_rows(cells),
+        map_tests=list(map_test_rows(cells)),
+        attention=attention,
+        maps=maps,
+        pruning=list(pruning_rows(cells)),
+        detector=detector_tables(results),
+        personal=read_personal(results),
+        recipe=[(cell, measured_rows(cell)) for cell in recipe],
+        recipe_fitting=list(fitting_rows(recipe)),
+        fitting=list(fitting_rows(cells)),
+        unfinished=["/".join(folder.parts[-3:]) for folder in found.unfinished],
     )
+    return f"{text.rstrip()}\n"
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -170,10 +163,10 @@ def verdict_rows(cells: Sequence[JudgedCell], metric: str) -> list[Row]:
     """Return the verdicts by one metric: a row per claim, a column per split."""
     return [
         {
-            METRIC_TITLES[metric]: finding.claim.name,
+            METRIC_TITLES[metric]: claim.name,
             **{cell.title: _verdict(cell, cell.findings[metric][i], metric) for cell in cells},
         }
-        for i, finding in enumerate(cells[0].findings[metric])
+        for i, claim in enumerate(CLAIMS)
     ]
 
 
@@ -214,21 +207,20 @@ def ablation_rows(cells: Sequence[JudgedCell]) -> list[Row]:
 
 def measured_rows(cell: JudgedCell) -> list[Row]:
     """Return the scores of each model on one split, and of a constant answer."""
-    e = cell.evaluation
+    heads = ["per recording", "seeds", *map(METRIC_TITLES.get, MEASURED), "parameters"]
     rows = [
-        {
-            "per recording": get_system(run.system).title,
-            "seeds": seeds_text(run.seeds),
-            **{METRIC_TITLES[name]: str(run.evaluation.metrics[name]) for name in MEASURED},
-            "parameters": f"{run.parameters / 1e6:.2f} M",
-        }
+        [
+            get_system(run.system).title,
+            seeds_text(run.seeds),
+            *(str(run.evaluation.metrics[name]) for name in MEASURED),
+            f"{run.parameters / 1e6:.2f} M",
+        ]
         for run in cell.runs.values()
     ]
-    constant = [f"{e.majority_accuracy:.3f}", f"{e.chance:.3f}", "0.500"]
-    titles = (METRIC_TITLES[name] for name in MEASURED)
+    e = cell.evaluation
     always = f'always "{words(e.majority_label)}"'
-    scores = dict(zip(titles, constant, strict=True))
-    return [*rows, {"per recording": always, "seeds": "", **scores, "parameters": ""}]
+    rows.append([always, "", f"{e.majority_accuracy:.3f}", f"{e.chance:.3f}", "0.500", ""])
+    return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
 def held_out_rows(cells: Sequence[JudgedCell]) -> list[Row]:
@@ -237,10 +229,9 @@ def held_out_rows(cells: Sequence[JudgedCell]) -> list[Row]:
     rows = []
     for cell in (own for own in cells if own.dataset == dataset):
         for run in cell.runs.values():
-            scores = scores_by(run, "accuracy", "seed", "fold")
-            score = scores.loc[scores["fold"] == fold, "value"].mean()
+            scores = scores_by(run, "accuracy", "seed", "fold").groupby("fold")["value"].mean()
             column = f"{cell.title}, fold {fold + 1}"
-            rows.append({"accuracy": get_system(run.system).title, column: f"{score:.3f}"})
+            rows.append({"accuracy": get_system(run.system).title, column: f"{scores[fold]:.3f}"})
     return rows
 
 
@@ -249,14 +240,12 @@ def fitting_rows(cells: Sequence[JudgedCell]) -> Iterable[Row]:
     for cell in cells:
         alike: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
         for run in cell.runs.values():
-            key = (_fitting(run), run.preset)
-            alike[json.dumps(key, sort_keys=True)].append(run)
+            alike[json.dumps((_fitting(run), run.preset), sort_keys=True)].append(run)
         for runs in alike.values():
-            every = len(runs) == len(cell.runs) > 1
             titles = ", ".join(get_system(run.system).title for run in runs)
             yield {
                 "split": cell.title,
-                "models": "all" if every else titles,
+                "models": "all" if len(runs) == len(cell.runs) > 1 else titles,
                 **_fitting(runs[0]),
                 "hours": f"{sum(run.wall_seconds for run in runs) / 3600:.1f}",
             }

@@ -49,15 +49,16 @@ def hybrid_rows(cells: Sequence[JudgedCell]) -> list[Row]:
             found = pair(cell.runs[HYBRID], cell.runs[FULL]).compare(MAIN)
         except ComparisonError:  # the runs have other seeds or folds
             continue
-        row = {
-            METRIC_TITLES[MAIN]: cell.title,
-            get_system(HYBRID).title: f"{found.value_one:.3f}",
-            get_system(FULL).title: f"{found.value_other:.3f}",
-            "difference": str(found.difference),
-            "p": f"{found.p_value:.3f}",
-            "seeds": seeds_text(found.by_seed),
-        }
-        rows.append(row)
+        rows.append(
+            {
+                METRIC_TITLES[MAIN]: cell.title,
+                get_system(HYBRID).title: f"{found.value_one:.3f}",
+                get_system(FULL).title: f"{found.value_other:.3f}",
+                "difference": str(found.difference),
+                "p": f"{found.p_value:.3f}",
+                "seeds": seeds_text(found.by_seed),
+            }
+        )
     return rows
 
 
@@ -215,23 +216,23 @@ def _detector(record: Record) -> dict[str, list[Row]]:
             for k, v in external.items()
         ),
     ]
-    unheard = [
+    kinds, conditions = (
+        [
+            (words(name), *map(fine_percent, both))
+            for name, both in sorted(found[shares].items(), key=lambda item: -item[1][0])
+        ]
+        for shares in ("kinds", "conditions")
+    )
+    kinds += [
         (f"{family}, fitted without them", fine_percent(share), NONE)
         for family, share in found["unheard"].items()
     ]
     return {
         "totals": _rows("held-out recordings", totals),
-        "kinds": _rows("accepted", [*_pairs(found["kinds"]), *unheard]),
-        "conditions": _rows("cries accepted", _pairs(found["conditions"])),
+        "kinds": _rows("accepted", kinds),
+        "conditions": _rows("cries accepted", conditions),
     }
 
 
 def _rows(head: str, cells: list[tuple[str, str, str]]) -> list[Row]:
     return [{head: name, "detector": own, "YAMNet": theirs} for name, own, theirs in cells]
-
-
-def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, str]]:
-    ordered = sorted(shares.items(), key=lambda item: -item[1][0])
-    return [
-        (words(name), fine_percent(own), fine_percent(theirs)) for name, (own, theirs) in ordered
-    ]
