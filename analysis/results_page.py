@@ -8,19 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from analysis import results_studies as studies
 from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
-from analysis.results_studies import (
-    Row,
-    attention_rows,
-    detector_tables,
-    hybrid_rows,
-    map_test_rows,
-    permutation_rows,
-    permuted_label_rows,
-    pruning_rows,
-    seeds_text,
-)
+from analysis.results_studies import Row, seeds_text
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Finding, JudgedCell, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
 from analysis.stats.paper import CLAIMS, FULL, LIKE_ACCURACY, MODULES, read_paper
@@ -78,7 +69,7 @@ def _all_runs(results: Path) -> FoundRuns:
 def page(found: FoundRuns, cells: Sequence[JudgedCell], results: Path) -> str:
     """Return the page: the template filled with the tables of this module; raise ResultsError if
     results are malformed or include no model of the paper."""
-    attention, maps = attention_rows(cells)
+    attention, maps = studies.attention_rows(cells)
     recipe = cells_of(find_runs(results / PAPER_RECIPE))
     texts = environment({"table": markdown}, autoescape=False, lstrip_blocks=False)
     text = texts.get_template("results.md.j2").render(
@@ -90,14 +81,14 @@ def page(found: FoundRuns, cells: Sequence[JudgedCell], results: Path) -> str:
         ablation=ablation_rows(cells),
         cells=[(cell, measured_rows(cell)) for cell in cells],
         held_out=held_out_rows(cells),
-        permutation=list(permutation_rows(cells)),
-        permuted=list(permuted_label_rows(cells)),
-        hybrid=hybrid_rows(cells),
-        map_tests=list(map_test_rows(cells)),
+        permutation=list(studies.permutation_rows(cells)),
+        permuted=list(studies.permuted_label_rows(cells)),
+        hybrid=studies.hybrid_rows(cells),
+        map_tests=list(studies.map_test_rows(cells)),
         attention=attention,
         maps=maps,
-        pruning=list(pruning_rows(cells)),
-        detector=detector_tables(results),
+        pruning=list(studies.pruning_rows(cells)),
+        detector=studies.detector_tables(results),
         personal=read_personal(results),
         recipe=[(cell, measured_rows(cell)) for cell in recipe],
         recipe_fitting=list(fitting_rows(recipe)),

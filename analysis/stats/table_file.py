@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,27 +42,17 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """
     try:
         layout = _layout(path)
-        columns = _columns(layout)
-        return _read(path, layout, columns), columns.labels
+        words, numbers, labels = _columns(layout)
+        return _read(path, layout, words, numbers), labels
     except OSError as error:
         raise ResultsError(f"The file cannot be read ({error.strerror or error}).") from error
 
 
 class _Layout(NamedTuple):
-    """Store how the file is written: separator, decimal mark, column names, number of lines."""
-
     separator: str
     decimal: str
     names: tuple[str, ...]
     lines: int
-
-
-class _Columns(NamedTuple):
-    """Store text and number columns: our name -> index in the file; and the labels."""
-
-    words: dict[str, int]
-    numbers: dict[str, int]
-    labels: tuple[str, ...]
 
 
 def clean(name: str) -> str:
@@ -114,8 +104,9 @@ def _fields(line: str, separator: str) -> list[str]:
         return []
 
 
-def _columns(layout: _Layout) -> _Columns:
-    """Find the required columns; raise ResultsError if one is missing or occurs twice."""
+def _columns(layout: _Layout) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
+    """Return our name -> index in the file, of texts and of numbers, and the labels; raise
+    ResultsError if one is missing or occurs twice."""
     names = layout.names
     probable = {name: at for at, name in enumerate(names) if name.startswith("p_")}
     true = next((name for name in TRUE if name in names), None)
@@ -139,7 +130,7 @@ def _columns(layout: _Layout) -> _Columns:
     if "" in labels:
         raise ResultsError("The file has a column p_ without a label; name it p_<label>.")
     require_few(labels, layout.lines)
-    return _Columns(words, numbers, labels)
+    return words, numbers, labels
 
 
 def require_few(labels: Sequence[str], rows: int) -> None:
@@ -161,9 +152,11 @@ def quoted(text: str) -> str:
     return f"“{text[:40]}…”" if len(text) > 40 else f"“{text}”"
 
 
-def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
-    places = columns.words | columns.numbers
-    names = sorted(places, key=lambda name: places[name])
+def _read(
+    path: Path, layout: _Layout, words: dict[str, int], numbers: dict[str, int]
+) -> pd.DataFrame:
+    places = words | numbers
+    names = sorted(places, key=places.__getitem__)
     options = {
         "sep": layout.separator,
         "decimal": layout.decimal,
@@ -175,17 +168,16 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
         "keep_default_na": False,
         "skipinitialspace": True,
     }
-    kinds = {places[name]: np.float64 for name in columns.numbers}
-    words = dict.fromkeys(columns.words.values(), str)
+    kinds = dict.fromkeys(words.values(), str) | dict.fromkeys(numbers.values(), np.float64)
     try:
         try:
-            table = pd.read_csv(path, dtype=words | kinds, **options)
+            table = pd.read_csv(path, dtype=kinds, **options)
         except ValueError as error:
             if isinstance(error, (UnicodeDecodeError, pd.errors.ParserError)):
                 raise
             with pd.read_csv(path, dtype=object, chunksize=5000, **options) as parts:
                 for part in parts:  # to name the row in the error
-                    _require_numbers(part, layout, kinds)
+                    _require_numbers(part, layout, numbers.values())
             raise
     except ResultsError:
         raise
@@ -197,7 +189,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
     table.columns = pd.Index(names)
     if table.empty:
         raise ResultsError(f"The file has no rows below its column names. {FORMS}")
-    for name in columns.words:
+    for name in words:
         refuse(table[name].isna() | (table[name] == ""), f"no {name}")
         refuse(
             table[name].str.len() > LONGEST_NAME, f"a {name} of more than {LONGEST_NAME} characters"
@@ -206,7 +198,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
     return table
 
 
-def _require_numbers(part: pd.DataFrame, layout: _Layout, columns: Sequence[int]) -> None:
+def _require_numbers(part: pd.DataFrame, layout: _Layout, columns: Iterable[int]) -> None:
     for at in columns:
         texts = part[at].fillna("").astype(str).str.replace(layout.decimal, ".", regex=False)
         wrong = pd.to_numeric(texts, errors="coerce").isna().to_numpy()

@@ -82,7 +82,7 @@ def test_thinned_curve_stays_close_to_the_original():
     positive, scores = with_ties(6, 20_000)
     for curve in (roc_curve(positive, scores), precision_recall_curve(positive, scores)):
         thin = np.transpose(thinned(curve))
-        assert len(thin) < len(curve.x) / 2
+        assert len(thin) < len(curve[0]) / 2
         assert thin[[0, -1]].tolist() == np.transpose(curve)[[0, -1]].tolist()
         for point in np.transpose(curve)[::50]:
             assert np.abs(thin - point).sum(1).min() <= UNSEEN + 1e-12
