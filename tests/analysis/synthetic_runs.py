@@ -79,6 +79,5 @@ def change_record(folder, **fields):
 
 
 def change_table(folder, change):
-    """Replace ``predictions.csv`` by what ``change`` makes of it."""
     path = folder / "predictions.csv"
     change(pd.read_csv(path, dtype={"group": str})).to_csv(path, index=False)

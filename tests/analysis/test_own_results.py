@@ -24,7 +24,6 @@ LABELS = ("fan", "gear box", "=cmd()")
 
 
 def predictions(rows=120, labels=LABELS, **columns):
-    """Return a table with probabilities, right more often than not."""
     rng = np.random.default_rng(0)
     truth = rng.integers(len(labels), size=rows)
     p = rng.dirichlet(np.ones(len(labels)), rows) + np.eye(len(labels))[truth]
@@ -34,7 +33,6 @@ def predictions(rows=120, labels=LABELS, **columns):
 
 
 def answers(table):
-    """Return the same table with only the true and the predicted labels."""
     columns = [name for name in table if name.startswith("p_")]
     predicted = table[columns].idxmax(axis=1).str.removeprefix("p_")
     return pd.DataFrame({"y_pred": predicted, "y_true": table["label"]})

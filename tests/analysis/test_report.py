@@ -45,7 +45,6 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(root, tmp_path_factory):
-    """Return the report of these results, as written by the command."""
     out = tmp_path_factory.mktemp("report") / "new" / "report.html"
     assert main(["report", "--results", str(root), "--out", str(out)]) == 0
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]

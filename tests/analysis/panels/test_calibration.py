@@ -57,7 +57,6 @@ def by_scipy(probabilities, labels, weights):
 
 
 def test_temperature_is_fitted_on_other_groups_only(run):
-    """Refit each fold's temperature with SciPy on the groups of the other folds."""
     truth, p = arrays(run)
     rows = run.recordings.reset_index(drop=True)
     fold = run.predictions.drop_duplicates("recording").set_index("recording")["fold"]
@@ -96,7 +95,6 @@ def test_temperature_is_one_without_other_groups():
 
 
 def test_reliability_bins_match_a_plain_loop(run):
-    """Recount each bin, and bootstrap its accuracy over groups."""
     (truth, p), groups = arrays(run), run.recordings["group"].to_numpy()
     found = reliability(truth, p, groups.tolist(), draws=60)
     confidence, right = p.max(1), p.argmax(1) == truth

@@ -56,7 +56,6 @@ def test_difference_is_stated_and_drawn(found, both, metric):
 
 
 def test_mcnemar_and_changed_answers_match_a_plain_count(found, both):
-    """Recount every recording, and compute the p-values from SciPy's binomial distribution."""
     _, tests, flips = shown(found)
     (means, truth, p), (_, _, other) = map(rows_of, both)
     answers = np.stack([p.argmax(1), other.argmax(1)])

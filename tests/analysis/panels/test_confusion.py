@@ -19,13 +19,11 @@ from tests.plain import rows_of
 
 
 def expected(run, **options):
-    """Compute the matrix with scikit-learn."""
     _, truth, p = rows_of(run)
     return confusion_matrix(truth, p.argmax(1), labels=range(len(run.labels)), **options)
 
 
 def square(data, value):
-    """Return a column of an exhibit's data as a matrix, in the order of the labels."""
     table = data.pivot(index="true", columns="answer", values=value)
     return table.loc[list(LABELS), list(LABELS)].to_numpy()
 

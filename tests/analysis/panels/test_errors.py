@@ -21,12 +21,10 @@ WEAK = ("ecapa-tdnn", "resnet18", NO_MCA)
 
 @pytest.fixture(scope="module")
 def runs(found):
-    """Return the runs of models that err often, by name."""
     return {name: run for name, run in found.of(*BABY).items() if name in WEAK}
 
 
 def over_seeds(run):
-    """Return a row per recording, and its probabilities averaged over seeds."""
     means, _, _ = rows_of(run)
     keys, columns = ["recording", "group", "label"], [f"p_{label}" for label in run.labels]
     table = means.groupby(keys, as_index=False)[columns].mean()
@@ -34,7 +32,6 @@ def over_seeds(run):
 
 
 def loss(label, p):
-    """Return the log loss of one recording; probabilities have the resolution of the file."""
     return -np.log(max(p[LABELS.index(label)], LEAST))
 
 

@@ -38,7 +38,6 @@ def by_sklearn(truth, p):
 
 
 def square(scores, value="value"):
-    """Return a table of scores in the same form."""
     labels = scores["class"].unique()
     return scores.pivot(index="measure", columns="class", values=value).loc[list(MEASURES), labels]
 
