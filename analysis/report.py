@@ -35,20 +35,17 @@ def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> 
         reason = found.problems[0] if found.problems else "Fit some first."
         raise ResultsError(f"There is no finished run in {results}. {reason}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = page(found, chapters(found, panels), results)
+    text = page(found, panels, results)
     write_atomically(out, text.encode("utf-8"))
 
 
-def chapters(found: FoundRuns, panels: Sequence[Panel]) -> list[tuple[Panel, list[View]]]:
-    """Draw all panels for all of their cells; a sentence replaces what cannot be drawn."""
-    return [
-        (panel, [view_of(panel, found, {CORPUS: c, SPLIT: s}) for c, s in panel.cells(found)])
+def page(found: FoundRuns, panels: Sequence[Panel], results: Path) -> str:
+    """Return the page, with all panels for all of their cells; a sentence replaces what cannot be
+    drawn. It describes the state of the results folder, but not its path."""
+    views = {
+        panel: [view_of(panel, found, {CORPUS: c, SPLIT: s}) for c, s in panel.cells(found)]
         for panel in panels
-    ]
-
-
-def page(found: FoundRuns, chapters: Sequence[tuple[Panel, Sequence[View]]], results: Path) -> str:
-    """Return the whole page; it describes the state of the results folder, but not its path."""
+    }
     styles = ("report.css", "panels/panel.css", "overview.css")
     unfinished = [folder.relative_to(results).as_posix() for folder in found.unfinished]
     return TEMPLATES.get_template("report.html.j2").render(
@@ -63,7 +60,7 @@ def page(found: FoundRuns, chapters: Sequence[tuple[Panel, Sequence[View]]], res
             *(f"{folder} is not finished, and left out." for folder in unfinished),
         ],
         chapters=[
-            (panel, [(_title(v), _choices(v), v) for v in views]) for panel, views in chapters
+            (panel, [(_title(v), _choices(v), v) for v in own]) for panel, own in views.items()
         ],
         hidden=lambda sentence: without_folder(sentence, results),
         nothing=NOTHING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -101,24 +101,15 @@ def _kind(options: Sequence[tuple[str, str]]) -> Literal["buttons", "menu"]:
     return "buttons" if few else "menu"
 
 
-class Columns(NamedTuple):
-    """Store a table as text: names, CSS classes, cells, and a sentence on omitted rows."""
-
-    names: list[str]
-    sides: list[Markup | str]
-    rows: list[tuple[str, ...]]
-    less: str
-
-
-def columns(table: pd.DataFrame) -> Columns:
-    """Return a table as text, limited to its first ``MOST_ROWS`` rows."""
+def columns(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the first ``MOST_ROWS`` rows as text, and a sentence if others are left out."""
     shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
-    return Columns(
-        names=[str(name) for name in shown],
-        sides=[Markup(' class="number"') if _is_number(shown[name]) else "" for name in shown],
-        rows=list(zip(*(_cells(shown[name]) for name in shown), strict=True)),
-        less=f"The first {MOST_ROWS} of {len(table)} rows; the data below has all." if cut else "",
-    )
+    return {
+        "names": [str(name) for name in shown],
+        "sides": [Markup(' class="number"') if _is_number(shown[name]) else "" for name in shown],
+        "rows": list(zip(*(_cells(shown[name]) for name in shown), strict=True)),
+        "less": f"The first {MOST_ROWS} of {len(table)} rows; the data below has all." * cut,
+    }
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -105,11 +105,44 @@ class PairedRuns:
         groups = self.table["group"]
         return bootstrap_difference(metric, self.truth, self.first, self.second, groups, self.draws)
 
+    def exchanged(self, metric: str) -> Array:
+        """Return the difference under each permutation's swaps, (draws,)."""
+        member, swapped = self.swaps
+        groups = swapped.shape[1]
+        if metric == "macro_auc":
+            return (1 - 2 * swapped) @ by_group(self._auc_worth(), member, groups)[:, 0]
+        sums = (SUMS[metric](self.truth, p) for p in (self.first, self.second))
+        (combine, parts, totals), (_, other_parts, other_totals) = (
+            own.by_group(member, groups) for own in sums
+        )
+        moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
+        first = combine(parts.sum(0) + moved, totals.sum(0) + all_moved)
+        return first - combine(other_parts.sum(0) - moved, other_totals.sum(0) - all_moved)
+
+    def _auc_worth(self) -> Array:
+        """Return each row's contribution to the difference while it is not swapped, (n, 1).
+
+        It is the mean over classes of half of the pairs that the row wins by the first system,
+        minus those by the second, against the rows of both; ties count half.
+        """
+        from scipy.stats import rankdata
+
+        present = [self.truth == c for c in range(len(self.labels))]
+        defined = [c for c, own in enumerate(present) if own.any() and not own.all()]
+        worth = np.zeros((len(self.truth), 1))
+        for c in defined:
+            own, scores = np.tile(present[c], 2), np.append(self.first[:, c], self.second[:, c])
+            ranks, wins = rankdata(scores), np.empty(len(scores))
+            wins[own] = ranks[own] - rankdata(scores[own])  # rows of other classes ranked below
+            wins[~own] = own.sum() - ranks[~own] + rankdata(scores[~own])
+            first, second = np.split(wins, 2)
+            worth[:, 0] += 2 * (first - second) / (own.sum() * (~own).sum())
+        return worth / len(defined)
+
     def compare(self, metric: str) -> Comparison:
         """Compare by one metric; the observed difference counts as one of the permutations."""
         difference = self.difference(metric)
-        swapped = exchanged(metric, self.truth, self.first, self.second, *self.swaps)
-        beyond = (np.abs(swapped) >= abs(difference.value) - ROUNDING).sum()
+        beyond = (np.abs(self.exchanged(metric)) >= abs(difference.value) - ROUNDING).sum()
         seeds = self.table["seed"].to_numpy()
         return Comparison(
             metric,
@@ -188,51 +221,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = values[order] * np.arange(len(values), 0, -1)
     values[order] = np.minimum(1, np.maximum.accumulate(steps))
     return values.tolist()
-
-
-def exchanged(
-    metric: str,
-    labels: Labels,
-    one: Array,
-    other: Array,
-    member: NDArray[np.int64],
-    swapped: Array,
-) -> Array:
-    """Return a metric's difference, first system minus second, under group swaps, (draws,).
-
-    ``labels``: (n,) class indices; ``one``, ``other``: (n, classes) probabilities, row for row;
-    ``member``: (n,) the index of each row's group; ``swapped``: 0 or 1, (draws, groups).
-    """
-    groups = swapped.shape[1]
-    if metric == "macro_auc":
-        return (1 - 2 * swapped) @ _auc_worth(labels, one, other, member, groups)
-    combine, parts, totals = SUMS[metric](labels, one).by_group(member, groups)
-    _, other_parts, other_totals = SUMS[metric](labels, other).by_group(member, groups)
-    moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
-    first = combine(parts.sum(0) + moved, totals.sum(0) + all_moved)
-    return first - combine(other_parts.sum(0) - moved, other_totals.sum(0) - all_moved)
-
-
-def _auc_worth(
-    labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
-) -> Array:
-    """Return each group's contribution to the difference while it is not swapped, (groups,).
-
-    It is the mean over classes of half of the pairs that its rows win by the first system, minus
-    those by the second, against the rows of both; ties count half.
-    """
-    from scipy.stats import rankdata
-
-    defined = [c for c in range(one.shape[1]) if 0 < (labels == c).sum() < len(labels)]
-    worth = np.zeros((len(labels), 1))
-    for c in defined:
-        own, scores = np.tile(labels == c, 2), np.concatenate([one[:, c], other[:, c]])
-        ranks, wins = rankdata(scores), np.empty(len(scores))
-        wins[own] = ranks[own] - rankdata(scores[own])  # rows of other classes ranked below
-        wins[~own] = own.sum() - ranks[~own] + rankdata(scores[~own])
-        first, second = np.split(wins, 2)
-        worth[:, 0] += 2 * (first - second) / (own.sum() * (~own).sum())
-    return by_group(worth, member, groups)[:, 0] / len(defined)
 
 
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:

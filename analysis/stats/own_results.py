@@ -80,7 +80,7 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
 
 def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
     """Return the run in another one's cell, with the groups there, and the folds if it has none;
-    raise ComparisonError if recordings, labels or folds differ, without a reason if all do."""
+    raise ComparisonError if they differ, without a reason if they share no recording."""
     names, known = (set(one.predictions["recording"]) for one in (run, other))
     if names != known:
         both = sum(not name.startswith(ROW) for name in names & known)
