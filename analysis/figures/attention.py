@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from analysis.figures.sound import thin
-from analysis.figures.theme import DIVERGING, HEAT, PALETTE, finish
+from analysis.figures.theme import DIVERGING, HEAT, PALETTE, TEXT, finish
 from cry_model.networks.ecapa_tdnn import DILATIONS
 from cry_model.networks.feature_mlp import INPUTS, level_free
 from cry_model.networks.layers import MultiScaleChannelAttention
@@ -35,10 +35,8 @@ LAYERS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
 
 
 def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
-    """Return times (columns,) in s and A_t A_c^T (channels, columns).
-
-    Channels are sorted by descending weight; columns that no piece covers are NaN.
-    """
+    """Return times (columns,) in s and A_t A_c^T (channels, columns); channels are sorted by
+    descending weight, columns that no piece covers are NaN."""
     a_t = prediction.attention.temporal[block]
     a_c = prediction.attention.channel[block]
     times, track = thin(
@@ -249,19 +247,17 @@ def ranked(acoustic: FeatureAttribution) -> list[tuple[str, float]]:
 
 
 def contributions_figure(prediction: Prediction) -> go.Figure:
-    """Draw the :data:`SHOWN` largest contributions and the sum of the others; raise ValueError if
-    the model did not answer from acoustic features."""
-    acoustic, order = _require(prediction), ranked(_require(prediction))
+    """Draw the :data:`SHOWN` largest contributions and the sum of the others."""
+    assert prediction.acoustic is not None  # other models have no such card
+    order = ranked(prediction.acoustic)
     shown, rest = order[:SHOWN], order[SHOWN:]
-    rows = torch.tensor([[acoustic.features[name] for name in FEATURES]])
+    rows = torch.tensor([[prediction.acoustic.features[name] for name in FEATURES]])
     measured = dict(zip(INPUTS, level_free(rows)[0].tolist(), strict=True))
     names = [f"{NAMES[name].plain}<br>({NAMES[name].term})" for name, _ in shown]
     hover = [f"{NAMES[name].full}: {NAMES[name].value(measured[name])}" for name, _ in shown]
-    amounts = [amount for _, amount in shown]
-    if rest:
-        names.append(f"{len(rest)} others<br>together")
-        hover.append(", ".join(NAMES[name].term for name, _ in rest))
-        amounts.append(sum(amount for _, amount in rest))
+    names.append(f"{len(rest)} others<br>together")
+    hover.append(", ".join(NAMES[name].term for name, _ in rest))
+    amounts = [*(amount for _, amount in shown), sum(amount for _, amount in rest)]
     figure = go.Figure()
     figure.add_bar(
         y=names,
@@ -274,13 +270,14 @@ def contributions_figure(prediction: Prediction) -> go.Figure:
     label = escape(words(prediction.label), quote=False)
     figure.update_xaxes(title_text=f"against ← {label} → for<br>(natural logarithm)", nticks=6)
     figure.update_yaxes(autorange="reversed")
-    figure.add_vline(x=0, line={"color": "#808080", "width": 1})
+    figure.add_vline(x=0, line={"color": TEXT, "width": 1})
     return finish(figure, height=ROW * len(names) + 132, bargap=0.3, margin_b=72)
 
 
 def describe_contributions(prediction: Prediction) -> str:
     """Describe the contributions figure in words."""
-    order = ranked(_require(prediction))
+    assert prediction.acoustic is not None
+    order = ranked(prediction.acoustic)
     label = escape(words(prediction.label), quote=False)
     parts = []
     for direction, sign in (("for", 1), ("against", -1)):
@@ -295,9 +292,3 @@ def describe_contributions(prediction: Prediction) -> str:
 
 def _signed(amount: float) -> str:
     return f"{amount:+.2f}".replace("-", "−")
-
-
-def _require(prediction: Prediction) -> FeatureAttribution:
-    if prediction.acoustic is None:
-        raise ValueError(f"{prediction.system} does not answer from acoustic features.")
-    return prediction.acoustic

@@ -22,10 +22,8 @@ MANY = 7  # labels; with these, rows are too low for two lines on a phone
 def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
     """Draw a square heat map with the number in each cell; rows are true labels.
 
-    ``cells``: a row per matrix cell, in row-major order, with columns ``true`` and ``answer``
-    (labels), ``drawn`` (NaN if no recording has the true label), ``count`` and ``of`` (count of the
-    true label); ``unit``: unit of the drawn values, for the axis; ``end``: upper end of the colour
-    scale, shared by figures side by side.
+    ``cells``: of :func:`analysis.panels.confusion.matrix_data`; ``unit``: of the drawn values;
+    ``end``: upper end of the colour scale, shared by figures side by side.
     """
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)

@@ -79,10 +79,9 @@ def _of_rates(traces: list[Any], x: str, y: str) -> go.Figure:
 def coverage_figure(curves: pd.DataFrame, chosen: str, usual: str) -> go.Figure:
     """Draw the accuracy of each model's most confident answers against coverage.
 
-    ``curves``: columns ``system``, ``name`` (for the legend), ``answered`` (share of the
-    recordings, ascending), ``accuracy``, ``low``, ``high`` and ``always_the_most_frequent``
-    (accuracy of that constant answer on the same recordings); ``chosen``: the highlighted system,
-    drawn with its interval and the constant answer; ``usual``: the most frequent label.
+    ``curves``: of :class:`analysis.stats.calibration.Coverage`, with ``system`` and ``name`` (for
+    the legend); ``chosen``: the highlighted system, drawn with its interval and the constant
+    answer; ``usual``: the most frequent label.
     """
     own = curves[curves["system"] == chosen]
     named = curves.drop_duplicates("system").set_index("name")["system"]
@@ -208,7 +207,7 @@ def leakage_figure(
 
     ``scores``: columns ``mark`` ("system", or "beside" for a baseline), ``name``, ``title`` (for
     the legend), ``split``, ``value``, ``low`` and ``high``; ``splits``: from left to right;
-    ``metric``: its title, for the axis; ``chance``: value and name of the dotted line.
+    ``chance``: value and name of the dotted line.
     """
     named = scores.drop_duplicates("title").set_index("title")
     systems = {title: row["name"] for title, row in named.iterrows() if row["mark"] == "system"}

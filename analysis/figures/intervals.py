@@ -144,7 +144,7 @@ def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
     """Draw the loss without each module as bars, a group of bars for each place.
 
     ``data``: columns where (name of the group), system, name (of the bar), difference, low and high
-    (fractions; low and high are NaN without an interval); ``axis``: title of the y axis, in points.
+    (fractions; low and high are NaN without an interval).
     """
     data = with_bars(data.rename(columns={"difference": "value"}))
     names = list(dict.fromkeys(data["name"]))
@@ -192,7 +192,7 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
     """Draw measures of each class side by side, with the values of a random answer.
 
     ``data``: columns class, measure, value, low, high and at_random, 0 to 1, with classes in label
-    order, NaN if a measure is undefined; ``measures``: those to draw, from left to right.
+    order, NaN if a measure is undefined.
     """
     labels = tuple(dict.fromkeys(data["class"]))
     data = with_bars(data[data["measure"].isin(list(measures))], scale=1)

@@ -74,9 +74,8 @@ def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor
     """Average adjacent frames until at most ``columns`` are left.
 
     Return the first time of each run of frames, and the mean of those present; NaN if none is. An
-    incomplete last run is dropped. ``times``: (frames,) seconds; missing frames were not
-    classified; ``track``: (..., frames); ``columns``: the maximum number to keep; ``hop``: seconds
-    between frames.
+    incomplete last run is dropped. ``times``: (frames,) seconds, without the frames that were not
+    classified; ``track``: (..., frames); ``hop``: seconds between frames.
     """
     frame = ((times - times[0]) / hop).round().long()
     length = int(frame[-1]) + 1
@@ -130,8 +129,8 @@ def _spectral(prediction: Prediction, bands: int) -> tuple[Tensor, Tensor]:
 def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go.Figure:
     """Draw waveform and spectrogram, with the cry probability and A_t where available.
 
-    Without a cry, A_t is left out: the answer of the model has not been asked for. ``display``: of
-    the recording; ``prediction``: the answer to it; ``high_hz``: upper end of the model's band.
+    Without a cry, A_t is left out: the answer of the model has not been asked for. ``high_hz``:
+    upper end of the model's band.
     """
     detector, attended = prediction.track is not None, attention_shown(prediction)
     heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]

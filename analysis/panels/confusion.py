@@ -108,8 +108,8 @@ def row_shares(counts: pd.DataFrame) -> pd.DataFrame:
 def matrix_data(
     counts: pd.DataFrame, labels: Sequence[str], unit: str, zero_diagonal: bool
 ) -> pd.DataFrame:
-    """Return a row per cell: labels, count, count of the true label, share of it, drawn value;
-    ``labels``: those to show."""
+    """Return a row per cell, in row-major order: labels, count, count of the true label, share of
+    it, drawn value (NaN if no recording has the true label); ``labels``: those to show."""
     of, shares = counts.sum(axis=1), row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]
     drawn = np.array(counts if unit == COUNTS else 100 * shares, dtype=float)
