@@ -103,12 +103,12 @@ def _kind(options: Sequence[tuple[str, str]]) -> Literal["buttons", "menu"]:
 
 def columns(table: pd.DataFrame) -> dict[str, Any]:
     """Return the first ``MOST_ROWS`` rows as text, and a sentence if others are left out."""
-    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
+    shown, less = table.head(MOST_ROWS), f"The first {MOST_ROWS} of {len(table)} rows"
     return {
         "names": [str(name) for name in shown],
         "sides": [Markup(' class="number"') if _is_number(shown[name]) else "" for name in shown],
         "rows": list(zip(*(_cells(shown[name]) for name in shown), strict=True)),
-        "less": f"The first {MOST_ROWS} of {len(table)} rows; the data below has all." * cut,
+        "less": f"{less}; the data below has all." if len(table) > MOST_ROWS else "",
     }
 
 

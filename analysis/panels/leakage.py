@@ -119,7 +119,8 @@ def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exh
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
     captions = [base.meaning_text(metric), SCORE_CAPTION]
-    captions += [CORPUS_CAPTION] * cell.dataset.startswith("challenge6")
+    if cell.dataset.startswith("challenge6"):
+        captions.append(CORPUS_CAPTION)
     captions += [
         caption
         for name, caption in BASELINE_CAPTIONS.items()

@@ -146,8 +146,9 @@ def systems(
     )
     small = pruning(runs, cell, metric, cost)
     column, unit, title = COST_AXES[cost]
-    plotted = rows.reindex(columns=rows.columns.union([column], sort=False))
-    plotted = plotted.dropna(subset=["value", column])
+    if column not in rows:
+        return (table, *small)
+    plotted = rows.dropna(subset=["value", column])
     measured = plotted[plotted["source"] == "measured"]
     if measured.empty:
         return (table, *small)
