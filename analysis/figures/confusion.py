@@ -20,11 +20,8 @@ MANY = 7  # labels; with these, rows are too low for two lines on a phone
 
 
 def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
-    """Draw a square heat map with the number in each cell; rows are true labels.
-
-    ``cells``: of :func:`analysis.panels.confusion.matrix_data`; ``unit``: of the drawn values;
-    ``end``: upper end of the colour scale, shared by figures side by side.
-    """
+    """Draw :func:`analysis.panels.confusion.matrix_data` as a square heat map with numbers;
+    ``unit``: theirs; ``end``: upper end of the colour scale, shared by figures side by side."""
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)
     values, end = cells["drawn"].to_numpy(float), end or 1.0  # the scale must not end at zero

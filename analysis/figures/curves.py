@@ -146,11 +146,8 @@ def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
 
 
 def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
-    """Draw accuracy against confidence above, and the number of answers per bin below.
-
-    ``bins``: of :func:`analysis.stats.calibration.reliability`, and ``probabilities``
-    (:data:`BEFORE` or :data:`AFTER`); ``system``: determines the colour.
-    """
+    """Draw accuracy against confidence above, and the number of answers per bin below; ``bins``: of
+    :func:`analysis.stats.calibration.reliability`, and :data:`BEFORE` or :data:`AFTER`."""
     colour = SYSTEM_COLOURS.get(system, TEXT)
     drawn = with_bars(bins.rename(columns={"accuracy": "value"}), scale=1)
     drawn["centre"] = (bins["bin_from"] + bins["bin_to"]) / 2

@@ -86,11 +86,8 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
 
 
 def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go.Figure:
-    """Draw a row of scores per model: all seeds, each seed, the paper's; and the chance level.
-
-    ``data``: of :func:`analysis.panels.ablation.ablation_scores`; ``names``: model -> axis label,
-    the first on top; ``axis``: title of the x axis.
-    """
+    """Draw :func:`analysis.panels.ablation.ablation_scores`, a row per model, and the chance level;
+    ``names``: model -> axis label, the first on top."""
     shown = [system for system in names if system in set(data["system"])]
     rows = with_bars(data[data["mark"].isin(list(MARKS))])
     shift = rows["mark"].map({"measured": 0, "seed": -OFFSET, "paper": OFFSET})
@@ -141,11 +138,8 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
 
 
 def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
-    """Draw the loss without each module as bars, a group of bars for each place.
-
-    ``data``: columns where (name of the group), system, name (of the bar), difference, low and high
-    (fractions; low and high are NaN without an interval).
-    """
+    """Draw the loss without each module as bars; columns where (name of the group), system, name
+    (of the bar), difference, low and high (fractions; the last two NaN without an interval)."""
     data = with_bars(data.rename(columns={"difference": "value"}))
     names = list(dict.fromkeys(data["name"]))
     figure = px.bar(
@@ -189,11 +183,8 @@ MEASURE_TITLES = {
 
 
 def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
-    """Draw measures of each class side by side, with the values of a random answer.
-
-    ``data``: columns class, measure, value, low, high and at_random, 0 to 1, with classes in label
-    order, NaN if a measure is undefined.
-    """
+    """Draw measures of each class side by side, with the values of a random answer; columns class
+    (in label order), measure, value, low, high and at_random, 0 to 1, NaN where undefined."""
     labels = tuple(dict.fromkeys(data["class"]))
     data = with_bars(data[data["measure"].isin(list(measures))], scale=1)
     data = data.assign(name=data["class"].map(words))
@@ -255,12 +246,9 @@ def _hover(unit: str, digits: str = "+.1f") -> str:
 
 
 def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
-    """Draw score against cost: a point for each model, or a line through its variants.
-
-    ``data``: columns system, title (of the line), name (of the point), open (whether the marker
-    is), cost, value, low and high; the last three 0 to 1, low and high NaN without an interval;
-    ``cost``: title of the x axis, which is logarithmic; ``score``: title of the y axis.
-    """
+    """Draw score against cost: a point for each model, or a line through its variants; columns
+    system, title (of the line), name (of the point), open (whether the marker is), cost, value, low
+    and high (the last three 0 to 1, low and high NaN without an interval)."""
     data = with_bars(data)
     figure = px.line(
         data,

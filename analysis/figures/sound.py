@@ -127,11 +127,8 @@ def _spectral(prediction: Prediction, bands: int) -> tuple[Tensor, Tensor]:
 
 
 def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go.Figure:
-    """Draw waveform and spectrogram, with the cry probability and A_t where available.
-
-    Without a cry, A_t is left out: the answer of the model has not been asked for. ``high_hz``:
-    upper end of the model's band.
-    """
+    """Draw waveform and spectrogram, with the cry probability and A_t where available; without a
+    cry the model has not been asked. ``high_hz``: upper end of the model's band."""
     detector, attended = prediction.track is not None, attention_shown(prediction)
     heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]
     rows = len(heights)

@@ -66,11 +66,8 @@ def ablation_scores(runs: Mapping[str, MeasuredRun], metric: str) -> pd.DataFram
 
 
 def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame, list[str]]:
-    """Compare the improved model with each ablation that was run.
-
-    Return a row for each comparable ablation, in registry order, and a sentence for each other one.
-    Raise ResultsError if the predictions of a run cannot be read.
-    """
+    """Compare the improved model with each ablation that was run: a row for each comparable one, in
+    registry order, a sentence for each other. Raise ResultsError if predictions cannot be read."""
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
         try:

@@ -19,11 +19,8 @@ KEYS = ["recording", "group", "label"]
 
 
 def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
-    """Return each model's prediction per recording, from its probabilities averaged over seeds.
-
-    Columns are recording, group, label, system, and those of
-    :func:`analysis.stats.runs.with_errors`. Raise ResultsError if predictions cannot be read.
-    """
+    """Return each model's prediction per recording, from its probabilities averaged over seeds,
+    with :func:`analysis.stats.runs.with_errors`; raise ResultsError if these cannot be read."""
     columns = [*KEYS, "answer", "confidence", "true_probability", "loss", "wrong"]
     parts = [run.judged_over_seeds[columns].assign(system=name) for name, run in runs.items()]
     return pd.concat(parts, ignore_index=True)

@@ -120,11 +120,8 @@ class Coverage:
 def coverage(
     table: pd.DataFrame, labels: Sequence[str], probabilities: Array, draws: int = 1000
 ) -> Coverage:
-    """Rank the answers of all folds and seeds together by confidence.
-
-    ``table``: a row per seed and recording; ``probabilities``: (n, classes), of the rows;
-    ``draws``: resamples of groups, reduced above 20,000 rows, down to 100.
-    """
+    """Rank the answers of all folds and seeds together by confidence; ``table``: (n) rows;
+    ``probabilities``: (n, classes); ``draws``: reduced above 20,000 rows, down to 100."""
     truth, draws = label_numbers(table, labels), min(draws, max(100, 20_000_000 // len(table)))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
     member, drawn = resampled(table["group"], draws)

@@ -43,11 +43,8 @@ class Finding:
 
 
 def judge(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[Finding, ...]:
-    """Return a finding for every claim, in their order, from the runs of one cell by system.
-
-    A claim uses the seeds that all of its systems have. Raise ResultsError if the predictions of a
-    run cannot be read.
-    """
+    """Return a finding for every claim, on the seeds that all of its systems have; ``runs``:
+    those of one cell, by system. Raise ResultsError if the predictions of a run cannot be read."""
     found = [_compared(claim, runs, metric) for claim in CLAIMS]
     corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))
     return tuple(f if f.p_value is None else _judged(f, next(corrected)) for f in found)

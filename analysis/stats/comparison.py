@@ -202,11 +202,8 @@ def pair(
 
 
 def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
-    """Score each seed, or each fold of each seed, per recording: its mean over the pieces there.
-
-    Return columns ``keys`` ("seed", or "seed" and "fold") and value, NaN where there are too few
-    classes. Raise ResultsError if the predictions cannot be read.
-    """
+    """Score each seed, or each fold of each seed (``keys``), per recording: its mean over the
+    pieces there; NaN if there are too few classes. Raise ResultsError if these cannot be read."""
     table = recording_means(run.predictions, run.labels, by=keys)
     rows = []
     for key, own in table.groupby(list(keys)):

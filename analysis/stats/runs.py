@@ -158,11 +158,8 @@ class Chance(NamedTuple):
 
 
 def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
-    """Return the best score of an answer that ignores the sound; None if undefined.
-
-    Accuracy and macro F1 are those of always predicting the most frequent label; balanced accuracy
-    and macro AUC are the same for every such answer.
-    """
+    """Return the best score of an answer that ignores the sound; None if undefined. Accuracy and
+    macro F1 are those of the most frequent label; the others are the same for every such answer."""
     share = evaluation.majority_accuracy
     always = f"always “{words(evaluation.majority_label)}”"
     levels = {

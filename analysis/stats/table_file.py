@@ -35,11 +35,8 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the required columns under our names, and the labels that have probabilities.
-
-    There are no gaps; ``predicted`` replaces missing probabilities. Raise ResultsError if it is no
-    such table; one sentence says what is wrong, and where.
-    """
+    """Return the required columns under our names, without gaps, and the labels with probabilities;
+    raise ResultsError, whose sentence says what is wrong, and where, if it is no such table."""
     try:
         layout = _layout(path)
         words, numbers, labels = _columns(layout)
