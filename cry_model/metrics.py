@@ -2,9 +2,9 @@
 
 Intervals resample whole groups (babies, source recordings): clips of one baby are not independent,
 and an interval over clips would be too narrow. Drawing groups with replacement is the same as
-weighting each row by how often its group was drawn, so every metric takes weights. All but the ROC
-AUC are functions of two weighted sums over rows, so a thousand resamples are one matrix product.
-The AUC follows from counts of ordered pairs. The tests check both against scikit-learn.
+weighting each row by how often its group was drawn. All metrics but the ROC AUC are functions of
+two weighted sums over rows, so a thousand resamples are one matrix product. The AUC follows from
+counts of ordered pairs. The tests check both against scikit-learn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from cry_model.records import Estimate, Evaluation
@@ -23,7 +23,7 @@ from cry_model.records import Estimate, Evaluation
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Names: TypeAlias = "Sequence[str] | Labels | pd.Series"
-Metric = Callable[[Labels, Array, Array], float]
+Metric = Callable[[Labels, Array], float]
 Values = Callable[[Array], Array]
 """Weights (draws, groups) -> the metric of each draw, (draws,); NaN where it is undefined."""
 MOST_GROUPS = 500
@@ -87,7 +87,7 @@ def f1_sums(labels: Labels, probabilities: Array) -> Sums:
     return Sums(mean_share, 2 * truth * guess, truth + guess)
 
 
-def mean_sums(values: Array) -> Sums:
+def mean_sums(values: ArrayLike) -> Sums:
     """Return numerator and denominator of the mean of one value per row, (n,)."""
     return Sums(mean_share, np.asarray(values, np.float64)[:, None], np.ones((len(values), 1)))
 
@@ -98,7 +98,11 @@ def calibration_sums(confidence: Array, right: Array, weights: Array) -> Sums:
     ``right``: whether each is correct, or the probability of that.
     """
     gaps = np.eye(BINS)[bin_of(confidence)] * (weights * (right - confidence))[:, None]
-    return Sums(_gaps, gaps, weights[:, None])
+    return Sums(_mean_gap, gaps, weights[:, None])
+
+
+def _mean_gap(parts: Array, totals: Array) -> Array:
+    return shares(np.abs(parts).sum(1), totals[:, 0])
 
 
 def _error_sums(labels: Labels, probabilities: Array) -> Sums:
@@ -128,51 +132,30 @@ def shares(parts: Array, totals: Array) -> Array:
     return np.divide(parts, totals, out=np.full(parts.shape, np.nan), where=totals > 0)
 
 
-def _gaps(parts: Array, totals: Array) -> Array:
-    return shares(np.abs(parts).sum(1), totals[:, 0])
-
-
 def bin_of(confidence: Array) -> Labels:
     """Return the bin number of each confidence, (n,); 1 belongs to the last bin."""
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
-def _summed(metric: str, labels: Labels, probabilities: Array, weights: Array) -> float:
-    return float(SUMS[metric](labels, probabilities).of(weights[None])[0])
+def _value(metric: str, labels: Labels, probabilities: Array) -> float:
+    one_group = np.zeros(len(labels), np.int64)
+    return float(weighted(metric, labels, probabilities, one_group, 1)(np.ones((1, 1)))[0])
 
 
-def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
-    """Return the mean one-vs-rest ROC AUC over the classes that occur; NaN if only one does."""
-    present = np.unique(labels)
-    if len(present) < 2:
-        return float("nan")
-    return float(np.mean([auc(labels == c, probabilities[:, c], weights) for c in present]))
-
-
-def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
-    """Return the weighted share of pairs that ``scores`` ranks correctly, ties counting half."""
-    _, rank = np.unique(scores, return_inverse=True)
-    own = np.bincount(rank, weights * positive)
-    other = np.bincount(rank, weights * ~positive)
-    below = np.cumsum(other) - other
-    return float(own @ (below + other / 2) / (own.sum() * other.sum()))
-
-
-balanced_accuracy: Metric = partial(_summed, "balanced_accuracy")
-METRICS: Mapping[str, Metric] = {
-    "accuracy": partial(_summed, "accuracy"),  # share of correct predictions
-    "balanced_accuracy": balanced_accuracy,  # mean recall over the classes that occur
-    "macro_f1": partial(_summed, "macro_f1"),  # over the classes that occur or are predicted
-    "macro_auc": macro_auc,
-    # Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
-    "expected_calibration_error": partial(_summed, "expected_calibration_error"),
-}
-"""Functions of labels (n,), probabilities (n, classes) and weights (n,)."""
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+SCORES = (
+    "accuracy",  # share of correct predictions
+    "balanced_accuracy",  # mean recall over the classes that occur
+    "macro_f1",  # over the classes that occur or are predicted
+    "macro_auc",  # mean one-vs-rest ROC AUC over the classes that occur; NaN if only one does
+)
 """Metrics that have a chance level; higher is better."""
+METRICS: Mapping[str, Metric] = {
+    name: partial(_value, name) for name in (*SCORES, "expected_calibration_error")
+}
+"""Functions of labels (n,) and probabilities (n, classes)."""
+balanced_accuracy = METRICS["balanced_accuracy"]
 
-
-Pairs = Sequence[tuple[Labels, NDArray[np.float32]]]
+Pairs = Sequence[tuple[Labels, Array]]
 """For each class: the groups that contain it, (rows,), and the number of correctly ranked pairs of
 its rows there with other classes' rows in each group, ties counting half, (rows, groups)."""
 
@@ -191,17 +174,13 @@ def pairs_of(
             cells = np.concatenate([*sides]) * groups + np.tile(member[~own], 2)
             below = np.bincount(cells, minlength=(len(part) + 1) * groups).reshape(-1, groups)
             wins += by_group(below.cumsum(0)[:-1] / 2, ours[part], len(rows))
-        found.append((rows, wins.astype(np.float32)))  # exact for multiples of 0.5
+        found.append((rows, wins))
     return found, by_group(_ones(labels, probabilities.shape[1]), member, groups)
 
 
 def pairs_won(pairs: Pairs, counts: Array, weights: Array) -> tuple[Array, Array]:
-    """Count the correctly ranked pairs and all pairs of each class, (draws, classes) each.
-
-    ``pairs`` and ``counts`` of :func:`pairs_of`, ``weights`` (draws, groups).
-    """
-    often = weights.astype(np.float32)
-    won = [((often @ wins.T) * weights[:, rows]).sum(1) for rows, wins in pairs]
+    """Count correctly ranked and all pairs, (draws, classes) each; weights (draws, groups)."""
+    won = [((weights @ wins.T) * weights[:, rows]).sum(1) for rows, wins in pairs]
     own = weights @ counts
     return np.stack(won, 1), own * (own.sum(1, keepdims=True) - own)
 
@@ -209,10 +188,7 @@ def pairs_won(pairs: Pairs, counts: Array, weights: Array) -> tuple[Array, Array
 def weighted(
     metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
-    """Prepare a metric of :data:`METRICS` for many bootstrap weights of the groups.
-
-    ``member`` (n,) is the number of each row's group, out of ``groups``.
-    """
+    """Prepare a metric for bootstrap weights of the groups; ``member``: group of each row, (n,)."""
     if metric == "macro_auc":
         pairs, counts = pairs_of(labels, probabilities, member, groups)
         return lambda weights: mean_share(*pairs_won(pairs, counts, weights))
@@ -222,14 +198,8 @@ def weighted(
 def resampled(
     groups: Names, repetitions: int = 1000, seed: int = 0
 ) -> tuple[NDArray[np.int64], Array]:
-    """Draw bootstrap samples of the groups, with replacement.
-
-    More than :data:`MOST_GROUPS` are first merged at random into that many.
-
-    Returns:
-        The number of each row's group, (n,), and how often each repetition drew each group,
-            (repetitions, groups).
-    """
+    """Draw bootstrap samples of the groups, of which many are first merged; return the group of
+    each row, (n,), and how often each repetition drew each group, (repetitions, groups)."""
     rng, member = np.random.default_rng(seed), numbered(groups)
     count = int(member.max()) + 1
     if count > MOST_GROUPS:
@@ -243,11 +213,9 @@ def resampled(
 
 def numbered(names: Names) -> Labels:
     """Return the index of each name among the sorted distinct names, (n,)."""
-    if isinstance(names, np.ndarray) and names.dtype.kind in "iu":
-        return np.unique(names, return_inverse=True)[1]
-    # A NumPy string array would give each text the size of the longest.
-    texts = names if isinstance(names, pd.Series) else np.asarray(names, dtype=object)
-    return pd.factorize(texts, sort=True)[0].astype(np.int64)
+    if not isinstance(names, pd.Series | np.ndarray):
+        names = np.asarray(names, dtype=object)  # strings would each take the size of the longest
+    return pd.factorize(names, sort=True)[0].astype(np.int64)
 
 
 def bootstrap(
@@ -258,22 +226,20 @@ def bootstrap(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Compute a metric of :data:`METRICS` with its 95% percentile interval over resampled
-    groups."""
+    """Compute a metric with its 95% percentile interval over resampled groups."""
     member, drawn = resampled(groups, repetitions, seed)
     draws = weighted(metric, labels, probabilities, member, drawn.shape[1])(drawn)
-    return interval(METRICS[metric](labels, probabilities, np.ones(len(labels))), draws)
+    return interval(METRICS[metric](labels, probabilities), draws)
 
 
 def bootstrap_difference(
     metric: str, labels: Labels, one: Array, other: Array, groups: Names, repetitions: int = 1000
 ) -> Estimate:
-    """Compute the metric of ``one`` minus that of ``other``, paired by drawing the same groups."""
+    """Compute the metric of ``one`` minus that of ``other``, both on the same draws of groups."""
     member, drawn = resampled(groups, repetitions)
     first, second = (weighted(metric, labels, p, member, drawn.shape[1]) for p in (one, other))
-    alike = np.ones(len(labels))
-    values = (METRICS[metric](labels, p, alike) for p in (one, other))
-    return interval(float(np.subtract(*values)), first(drawn) - second(drawn))
+    value = METRICS[metric](labels, one) - METRICS[metric](labels, other)
+    return interval(value, first(drawn) - second(drawn))
 
 
 def bootstrap_sums(sums: Sums, groups: Sequence[str]) -> Estimate:
@@ -283,9 +249,9 @@ def bootstrap_sums(sums: Sums, groups: Sequence[str]) -> Estimate:
     return interval(float(value), sums.by_group(member, drawn.shape[1]).of(drawn))
 
 
-def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
+def mean(values: ArrayLike, groups: Sequence[str]) -> Estimate:
     """Compute the mean of one value per recording, with its bootstrap interval over groups."""
-    return bootstrap_sums(mean_sums(np.asarray(values, dtype=np.float64)), groups)
+    return bootstrap_sums(mean_sums(values), groups)
 
 
 def interval(value: float, draws: Sequence[float] | Array) -> Estimate:
@@ -312,12 +278,11 @@ def evaluate(
     names: Sequence[str],
     **facts: object,
 ) -> Evaluation:
-    """Compute all metrics of one set of predictions.
+    """Compute all metrics of predictions (n, classes).
 
-    ``labels``: (n,) class indices; ``probabilities``: (n, classes); ``groups``: of each row,
-    resampled for the intervals; ``recordings``: of each row; a recording counts once, with any
-    number of pieces and seeds; ``names``: class labels, in the order of the columns; ``**facts``:
-    ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
+    ``labels``: (n,) class indices; ``groups``: of each row, resampled for the intervals;
+    ``recordings``: of each row; each counts once, with any number of pieces and seeds; ``names``:
+    class labels; ``**facts``: ``dataset``, ``protocol``, ``folds``, ``seeds``.
     """
     member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
     _, first = np.unique(numbered(recordings), return_index=True)

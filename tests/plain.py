@@ -7,22 +7,21 @@ import pandas as pd
 from sklearn import metrics as sk
 
 
-def plain(metric, truth, p, weights=None):
+def plain(metric, truth, p):
     """Compute a metric with scikit-learn, over the classes that occur; the ECE with ten bins."""
-    guess, w = p.argmax(1), np.ones(len(truth)) if weights is None else weights
+    guess = p.argmax(1)
     if metric == "expected_calibration_error":
         sure = p.max(1)
-        gaps, bins = w * ((guess == truth) - sure), np.digitize(sure, np.arange(1, 10) / 10)
-        return sum(abs(gaps[bins == b].sum()) for b in range(10)) / w.sum()
+        gaps, bins = (guess == truth) - sure, np.digitize(sure, np.arange(1, 10) / 10)
+        return sum(abs(gaps[bins == b].sum()) for b in range(10)) / len(truth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a resample may lack a predicted class
         if metric == "macro_auc":
-            own = ((truth == c, p[:, c]) for c in np.unique(truth))
-            return np.mean([sk.roc_auc_score(*one, sample_weight=w) for one in own])
+            return np.mean([sk.roc_auc_score(truth == c, p[:, c]) for c in np.unique(truth)])
         if metric == "macro_f1":
-            return sk.f1_score(truth, guess, average="macro", sample_weight=w)
+            return sk.f1_score(truth, guess, average="macro")
         name = {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}
-        return name[metric](truth, guess, sample_weight=w)
+        return name[metric](truth, guess)
 
 
 def rows_of(run, seeds=None, by=("seed",)):

@@ -97,8 +97,8 @@ class PairedRuns:
 
     def values(self, metric: str, rows: slice | NDArray[np.bool_] = slice(None)) -> list[float]:
         """Return a metric of :data:`cry_model.metrics.METRICS` for each system."""
-        truth, alike = self.truth[rows], np.ones(len(self.truth[rows]))
-        return [METRICS[metric](truth, p[rows], alike) for p in (self.first, self.second)]
+        truth = self.truth[rows]
+        return [METRICS[metric](truth, p[rows]) for p in (self.first, self.second)]
 
     def difference(self, metric: str) -> Estimate:
         """Return first minus second over all seeds, with its 95% interval over groups."""
@@ -208,7 +208,7 @@ def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
     rows = []
     for key, own in table.groupby(list(keys)):
         truth, p = label_numbers(own, run.labels), probabilities_of(own, run.labels)
-        rows.append((*key, METRICS[metric](truth, p, np.ones(len(own)))))
+        rows.append((*key, METRICS[metric](truth, p)))
     return pd.DataFrame(rows, columns=[*keys, "value"])
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn import metrics as sk
 
 from cry_model import metrics
@@ -10,29 +11,23 @@ from tests.plain import bounds, plain
 NAMES = ("a", "b", "c")
 
 
+def simulated(count, rng):
+    labels = rng.choice(3, count, p=[0.7, 0.2, 0.1])
+    return labels, softmax(rng.normal(size=(count, 3)) + 1.2 * np.eye(3)[labels], axis=1)
+
+
 @pytest.fixture(scope="module")
 def predictions():
     rng = np.random.default_rng(0)
-    labels = rng.choice(3, 300, p=[0.7, 0.2, 0.1])
-    logits = rng.normal(size=(300, 3)) + 1.2 * np.eye(3)[labels]
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    groups = [f"g{i}" for i in rng.integers(60, size=300)]
-    return labels, probabilities, groups
+    labels, probabilities = simulated(300, rng)
+    return labels, probabilities, [f"g{i}" for i in rng.integers(60, size=300)]
 
 
-@pytest.mark.parametrize("digits", [1, 9])
+@pytest.mark.parametrize("digits", [1, 9])  # with many ties, or none
 @pytest.mark.parametrize("name", metrics.METRICS)
-def test_weighted_metrics_match_scikit_learn(predictions, name, digits):
-    labels, p, _ = predictions
-    w = np.random.default_rng(4).integers(1, 4, len(labels)).astype(float)
-    p = p.round(digits)  # with many ties, or none
-    assert metrics.METRICS[name](labels, p, w) == pytest.approx(plain(name, labels, p, w))
-
-
-@pytest.mark.parametrize("name", metrics.METRICS)
-def test_intervals_match_a_plain_bootstrap_over_groups(predictions, name):
+def test_metrics_and_intervals_match_scikit_learn(predictions, name, digits):
     labels, p, groups = predictions
-    p = p.round(2)  # with ties
+    p = p.round(digits)
     found = metrics.bootstrap(name, labels, p, groups, repetitions=60)
     assert found.value == pytest.approx(plain(name, labels, p))
     expected = bounds(lambda rows: plain(name, labels[rows], p[rows]), groups, 60)
@@ -63,18 +58,14 @@ def test_evaluation_reports_majority_chance_and_support(predictions):
     recalls = sk.recall_score(labels, p.argmax(1), average=None)
     assert e.recall == pytest.approx(dict(zip(NAMES, recalls, strict=True)))
     assert e.better_than_chance
-    shuffled = np.random.default_rng(3).permutation(p)
-    e = metrics.evaluate(labels, shuffled, groups, range(300), NAMES, **facts)
-    assert not e.better_than_chance
+    p = np.random.default_rng(3).permutation(p)
+    assert not metrics.evaluate(labels, p, groups, range(300), NAMES, **facts).better_than_chance
 
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "macro_auc"])
 def test_pooling_many_groups_keeps_the_interval(name, monkeypatch):
     """Compare groups pooled at random with resampling each of 4,000 groups on its own."""
-    rng = np.random.default_rng(6)
-    labels = rng.choice(3, 4000, p=[0.7, 0.2, 0.1])
-    logits = rng.normal(size=(4000, 3)) + 1.2 * np.eye(3)[labels]
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels, p = simulated(4000, np.random.default_rng(6))
     few = metrics.bootstrap(name, labels, p, np.arange(4000))
     monkeypatch.setattr(metrics, "MOST_GROUPS", 4000)
     every = metrics.bootstrap(name, labels, p, np.arange(4000))

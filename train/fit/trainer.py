@@ -45,7 +45,7 @@ def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> dict[str, floa
     probabilities, labels = np.stack([rows.mean(0) for rows in pieces]), clips.labels.numpy()
     own = probabilities[np.arange(len(labels)), labels].clip(1e-7)
     loss = np.mean([-np.log(own[labels == label]).mean() for label in np.unique(labels)])
-    recall = balanced_accuracy(labels, probabilities, np.ones(len(labels)))
+    recall = balanced_accuracy(labels, probabilities)
     return {LOSS: float(loss), RECALL: recall}
 
 

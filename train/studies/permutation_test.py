@@ -131,4 +131,4 @@ def scores(
     recordings = [item.recording for item in units.items]
     of_recording = pd.DataFrame(probabilities).groupby(recordings).mean().to_numpy()
     wanted = pd.Series(truth).groupby(recordings).first().to_numpy()
-    return {name: METRICS[name](wanted, of_recording, np.ones(len(wanted))) for name in SCORES}
+    return {name: METRICS[name](wanted, of_recording) for name in SCORES}
