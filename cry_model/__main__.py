@@ -34,8 +34,7 @@ from cry_model.many.answering import (
     one_interrupt,
     problem,
 )
-from cry_model.many.files import Export
-from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
+from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Export, Journal, TableError
 from cry_model.prediction import CANT_TELL, Prediction
 from cry_model.records import either, percent, percent_interval, tested, words
 from cry_model.sound.audio import SUFFIXES
@@ -110,7 +109,6 @@ def parser() -> argparse.ArgumentParser:
     personal.add_argument(
         "--model", default=DEFAULT, metavar="NAME", help="embedding model, as for predict"
     )
-    personal.add_argument("--json", action="store_true", help="print the report as JSON")
     return main
 
 
@@ -300,12 +298,7 @@ def personal(args: argparse.Namespace) -> int:
     except (CheckpointError, PersonalError) as error:
         print(error, file=sys.stderr)
         return 2
-    if args.json:
-        context = found.context and found.context.to_dict()
-        told = {"sound": found.sound.to_dict(), "context": context, "passed": found.passed_over}
-        print(to_json(told, None))
-    else:
-        print(describe(found))
+    print(describe(found))
     return 0
 
 
@@ -342,9 +335,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
 def write_table(args: argparse.Namespace, who: Who) -> int:
     """Classify every file not yet in the journal, and write the table; return 2 if one fails.
 
-    Raises:
-        TableError: if no table can be written; finished answers are kept.
-        OSError: the same.
+    Raise TableError or OSError if no table can be written; finished answers are kept.
     """
     named = list(dict.fromkeys(file for file, _ in recordings(args.files)))
     if not named:

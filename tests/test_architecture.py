@@ -15,7 +15,7 @@ LOWER = {
         "backends": (
             "calibration checkpoint detection detector fingerprint hub networks prediction sound"
         ),
-        "one_baby": "metrics prediction records sound",
+        "one_baby": "declared metrics prediction records sound",
         "many": "calibration checkpoint classifier prediction records sound",
     },
     "train": {

@@ -49,13 +49,9 @@ class Who:
     backend: str
 
     def load(self) -> Answering:
-        """Load the first model, and return a function that classifies a file.
-
-        Further models are loaded only when :func:`~cry_model.prediction.choose` needs them.
-
-        Raises:
-            CheckpointError: if the first cannot be loaded.
-        """
+        """Load the first model, and return a function that classifies a file; raise CheckpointError
+        if it cannot be loaded. Others are loaded only when
+        :func:`~cry_model.prediction.choose` needs them."""
         from cry_model.classifier import CryClassifier  # not needed to distribute files
 
         @functools.cache
@@ -142,10 +138,7 @@ def in_processes(files: Sequence[str], who: Who, workers: int) -> Iterator[Row]:
     """Yield the row of each file as it completes; each process computes on one thread.
 
     If a file crashes its worker process, the pending files are retried one by one, so that only
-    that file is skipped.
-
-    Raises:
-        TableError: if no process can be started.
+    that file is skipped. Raise TableError if no process can be started.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers inherit it
     most = 1 if workers == 1 else 2 * workers
@@ -184,10 +177,8 @@ def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
     """Yield the row of each file as it completes; Ray Data retries the files of a lost node.
 
     The cluster is that of the variable RAY_ADDRESS, else a local one. Its nodes need this package,
-    and must find the files under the same paths.
-
-    Raises:
-        TableError: if Ray is not installed, or its cluster fails.
+    and must find the files under the same paths. Raise TableError if Ray is not installed, or its
+    cluster fails.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     try:

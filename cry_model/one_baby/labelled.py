@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cry_model.declared import require
 from cry_model.one_baby.personal import (
     PERMUTATIONS,
     PersonalError,
@@ -109,10 +110,7 @@ def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
     """Return the rows of ``folder/labels.csv``, sorted by time.
 
     Times are ISO 8601 (2026-03-01T04:30); any time zone in them is ignored, since days are those of
-    local time.
-
-    Raises:
-        PersonalError: if there is no such table, or a row cannot be read.
+    local time. Raise PersonalError if there is no such table, or a row cannot be read.
     """
     if not folder.exists():
         raise PersonalError(f"There is no diary or folder {folder}; check the name.")
@@ -150,10 +148,8 @@ def _seconds(time: str) -> float:
 def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Findings:
     """Classify every recording of the table, and test what can be learnt from them.
 
-    Recordings without a cry, and those that cannot be used, are skipped.
-
-    Raises:
-        PersonalError: if the table, or what is left of it, cannot be used.
+    Recordings without a cry, and those that cannot be used, are skipped. Raise PersonalError if the
+    table, or what is left of it, cannot be used.
     """
     heard, passed_over = [], []
     for path, cry in tqdm(read_labels(folder), unit="file", disable=None):
@@ -172,14 +168,10 @@ def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Finding
 
 
 def read_diary(document: object) -> list[LabelledCry]:
-    """Return the cries of a diary, sorted by time, at most the last 2,000.
+    """Return the cries of a diary, parsed JSON, sorted by time, at most the last 2,000.
 
-    Args:
-        document: parsed JSON. ``cries`` have ``at`` (ISO 8601) and may have ``was``, ``embedding``,
-            ``prior`` and ``model``; ``care`` has ``at`` and ``kind``, one of :data:`HOURS`.
-
-    Raises:
-        PersonalError: if it is anything else.
+    ``cries`` have ``at`` (ISO 8601) and may have ``was``, ``embedding``, ``prior`` and ``model``;
+    ``care`` has ``at`` and ``kind``, one of :data:`HOURS`. Raise PersonalError on anything else.
     """
     try:
         care = sorted((_seconds(event["at"]), str(event["kind"])) for event in document["care"])
@@ -193,16 +185,10 @@ def _cry(cry: Mapping[str, Any], time: float, care: Sequence[tuple[float, str]])
     label, model = cry.get("was") or "", cry.get("model") or ""
     prior = {str(name): float(p) for name, p in (cry.get("prior") or {}).items()}
     embedding = tuple(map(float, cry.get("embedding") or ()))
-    if not isinstance(label, str) or not isinstance(model, str) or len(label) > LONGEST:
-        raise ValueError
-    if (
-        len(embedding) > WIDEST
-        or len(prior) > WIDEST
-        or any(not abs(x) < GREATEST for x in embedding)
-    ):
-        raise ValueError
-    if not all(0 <= p <= 1 for p in prior.values()):
-        raise ValueError
+    require(isinstance(label, str) and isinstance(model, str) and len(label) <= LONGEST, NO_DIARY)
+    require(max(len(embedding), len(prior)) <= WIDEST, NO_DIARY)
+    require(all(abs(x) < GREATEST for x in embedding), NO_DIARY)
+    require(all(0 <= p <= 1 for p in prior.values()), NO_DIARY)
     since = [
         min((time - t for t, k in care if k == kind and t <= time), default=inf) for kind in HOURS
     ]
@@ -212,10 +198,8 @@ def _cry(cry: Mapping[str, Any], time: float, care: Sequence[tuple[float, str]])
 
 
 def usable(cries: Iterable[LabelledCry], model: str = "") -> list[LabelledCry]:
-    """Return the cries with a label and an embedding of one network and one width.
-
-    By default those of the most frequent network.
-    """
+    """Return the cries with a label and an embedding of one width, by one network: by default the
+    most frequent."""
     known = [cry for cry in cries if cry.label and cry.embedding]
     kinds = [(cry.model, len(cry.embedding)) for cry in known if cry.model == (model or cry.model)]
     most = max(kinds, key=kinds.count, default=None)

@@ -151,21 +151,14 @@ class PersonalModel:
         times: ArrayLike,
         prior: Sequence[Mapping[str, float]] | None = None,
     ) -> PersonalModel:
-        """Fit a ridge regression to cries; takes milliseconds.
+        """Fit a ridge regression to cries; raise PersonalError if no model can be fitted to these.
 
         The guarantee of the report holds if labels are given within their day, and not changed
-        after a look.
-
-        Args:
-            embeddings: (n, width), finite, such as :attr:`cry_model.Prediction.embedding`; or
-                :func:`context_features`, or any other features.
-            labels: n labels given in hindsight, of two kinds or more.
-            times: (n,) ascending, seconds of local time; multiples of 86,400 are midnight.
-            prior: the general model's probabilities for each recording; a label that it does not
-                know gets an equal share.
-
-        Raises:
-            PersonalError: if no model can be fitted to these.
+        after a look. ``embeddings``: (n, width), finite, such as
+        :attr:`cry_model.Prediction.embedding`, or :func:`context_features`; ``labels``: n labels
+        given in hindsight, of two kinds or more; ``times``: (n,) ascending, seconds of local time;
+        multiples of 86,400 are midnight; ``prior``: the general model's probabilities for each
+        recording; a label that it does not know gets an equal share.
         """
         if len(set(labels)) < 2:
             raise PersonalError("All cries have one label; please use two or more labels.")
@@ -320,13 +313,9 @@ def _logits(score: Array, counts: Array, general: Array | float) -> Array:
 def left_out(rows: Array, blocks: Labels, truths: Array, general: Array) -> Array:
     """Return cross-validated probabilities of cries, each block held out in turn.
 
-    One ridge regression, from which each block is removed in closed form.
-
-    Args:
-        rows: (n, width).
-        blocks: (n,) block number of each cry.
-        truths: one-hot labels (..., n, K), such as permuted ones.
-        general: log-probabilities of the general model, (n, K).
+    One ridge regression on rows (n, width), from which each block (n,) is removed in closed form.
+    ``truths``: one-hot labels (..., n, K), such as permuted ones; ``general``: log-probabilities of
+    the general model, (n, K).
     """
     design = standardised(rows)
     hat = design @ _ridge(design)
@@ -376,11 +365,8 @@ def _wealth(rows: Array, general: Array, truth: Labels, days: Labels, kinds: int
 def log_bet(logits: Array, truth: Labels) -> Array:
     """Return the log e-value: the likelihood of these labels over its mean over all their orders.
 
-    The sum over orders is a coefficient of a product of polynomials, computed cry by cry.
-
-    Args:
-        logits: (bets, n, K); a constant added to all logits of a cry makes no difference.
-        truth: (n,).
+    The sum over orders is a coefficient of a product of polynomials, computed cry by cry. Logits
+    are (bets, n, K), labels (n,); a constant added to all logits of a cry makes no difference.
     """
     present, place, counts = np.unique(truth, return_inverse=True, return_counts=True)
     logits = logits[..., present] - logits[..., present].max(-1, keepdims=True)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from analysis.words import LANGUAGES
-from tests.diaries import diary
+from tests.stand_ins import diary
 
 pytestmark = pytest.mark.browser
 STORED = "() => JSON.parse(localStorage.getItem('diary'))"

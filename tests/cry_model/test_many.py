@@ -28,8 +28,8 @@ ROWS = (
 )  # fmt: skip
 
 
-def keep(table, rows, who=WHO):
-    with Journal(table, who) as journal:
+def keep(table, rows):
+    with Journal(table, WHO) as journal:
         for row in rows:
             journal.add(row)
     return journal
@@ -108,15 +108,16 @@ def folder(tmp_path):
     return root
 
 
-def command(folder, table):
+def start(folder, table):
     line = [sys.executable, "-m", "cry_model", "predict", str(folder)]
-    return [*line, "--no-detector", "--model", "six-class", "--out", str(table)]
+    line += ["--no-detector", "--model", "six-class", "--out", str(table)]
+    pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(line, cwd=ROOT, **pipe)
 
 
 def begun(folder, table, lines):
     """Start the command and await ``lines`` in its journal; return both and its child processes."""
-    pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    running = subprocess.Popen(command(folder, table), cwd=ROOT, **pipe)
+    running = start(folder, table)
     journal = table.with_name(f"{table.name}.partial")
     while not journal.exists() or journal.read_bytes().count(b"\n") < lines:
         assert running.poll() is None
@@ -133,7 +134,8 @@ def test_a_killed_command_resumes(folder, tmp_path):
     assert 3 <= journal.read_bytes().count(b"\n") - 1 < 13
     assert not psutil.wait_procs(others, timeout=30)[1]
     for each in (table, whole):  # resumes the first table, and computes the second from scratch
-        ended = subprocess.run(command(folder, each), cwd=ROOT, capture_output=True)
+        ended = start(folder, each)
+        ended.communicate()
         assert ended.returncode == 2
     assert table.read_bytes() == whole.read_bytes()
     rows = pd.read_csv(table)

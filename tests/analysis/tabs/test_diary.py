@@ -19,7 +19,7 @@ from analysis.tabs.listen import Handlers
 from analysis.words import ENGLISH, LANGUAGES
 from cry_model.one_baby.labelled import MOST, Heads, read_diary, usable
 from tests.conftest import ROOT
-from tests.diaries import KINDS, diary
+from tests.stand_ins import REASONS, diary
 
 
 def ask(function, document, language="en"):
@@ -137,7 +137,7 @@ def test_report_says_if_the_hour_predicts_as_well():
     document = diary(28, effect=0.0)
     rng = np.random.default_rng(0)
     for i, cry in enumerate(document["cries"]):
-        cry["was"] = KINDS[i % 2]  # the label follows the hour, as does the embedding
+        cry["was"] = REASONS[i % 2]  # the label follows the hour, as does the embedding
         cry["embedding"] = (rng.standard_normal(25) + 3 * (i % 2)).tolist()
     html = ask(personal_report, document)["html"]
     assert "Better than always saying" in html
