@@ -19,21 +19,13 @@ from cry_model.sound.audio import AudioError, Recording
 from cry_model.sound.front_end_config import PAPER_FRONT_END, AcousticConfig, FrontEndConfig
 
 if TYPE_CHECKING:
-    from cry_model.backends.onnx_backend import OnnxDetector
     from cry_model.detector import CryDetector
-    from cry_model.networks.registry import (
-        UnknownSystemError,
-        build_model,
-        list_models,
-        make_front_end,
-    )
-    from cry_model.sound.acoustic_features import AcousticFrontEnd
+    from cry_model.networks.registry import UnknownSystemError, build_model, list_models
     from cry_model.sound.frontend import FrontEnd
 
 __all__ = [
     "PAPER_FRONT_END",
     "AcousticConfig",
-    "AcousticFrontEnd",
     "Answer",
     "AttentionMaps",
     "AudioError",
@@ -47,7 +39,6 @@ __all__ = [
     "Evaluation",
     "FrontEnd",
     "FrontEndConfig",
-    "OnnxDetector",
     "PieceAnswer",
     "Prediction",
     "Recording",
@@ -58,22 +49,17 @@ __all__ = [
     "build_model",
     "list_models",
     "load_checkpoint",
-    "make_front_end",
     "save_checkpoint",
 ]
 
 _LATE = {
-    "AcousticFrontEnd": "sound.acoustic_features",
     "CryDetector": "detector",
     "FrontEnd": "sound.frontend",
-    "OnnxDetector": "backends.onnx_backend",
     "UnknownSystemError": "networks.registry",
     "build_model": "networks.registry",
     "list_models": "networks.registry",
-    "make_front_end": "networks.registry",
 }
-"""Name -> the module that defines it, imported on first access: the rest needs neither torch nor
-onnxruntime."""
+"""Name -> the module that defines it, imported on first access: the rest needs no torch."""
 
 
 def __getattr__(name: str) -> Any:

@@ -39,10 +39,8 @@ def group_weights(groups: Sequence[str] | NDArray[np.str_]) -> Array:
 def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> float:
     """Return the maximum-likelihood temperature (Guo et al. 2017); 1 without recordings.
 
-    Args:
-        probabilities: (n, classes) of recordings.
-        targets: (n, classes), rows that sum to 1: one-hot labels, or label probabilities.
-        weights: (n,).
+    Probabilities and targets are (n, classes), weights (n,). Rows of targets sum to 1: one-hot
+    labels, or label probabilities.
     """
     from scipy.optimize import minimize_scalar
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,7 @@ from cry_model.records import Agreement, Calibration, Complexity, DetectorRecord
 from cry_model.sound.audio import Recording
 from cry_model.sound.front_end_config import AnyConfig
 
-if TYPE_CHECKING:  # torch and safetensors are imported where weights are read or written
-    from safetensors import safe_open
+if TYPE_CHECKING:  # torch is imported where weights are read or written
     from torch import Tensor, nn
 
 CONFIG = "config.json"
@@ -282,31 +281,20 @@ def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if int.from_bytes(file.read(8), "little") > HEADER or path.stat().st_size > LARGEST:
             raise SafetensorError("damaged, or larger than any of our systems")
     with safe_open(path, "pt") as file:
-        wrong = next(_differences(wanted, file), None)
-        if wrong is not None:  # the first suffices; torch would list every tensor
-            raise ValueError(wrong)
+        theirs = set(file.keys())
+        for name, tensor in wanted.items():
+            require(name in theirs, f"'{name}' is missing")
+            header, kinds = file.get_slice(name), FLOATS if tensor.is_floating_point() else ("I64",)
+            shape, kind = header.get_shape(), header.get_dtype()
+            require(shape == [*tensor.shape], f"'{name}' has shape {shape}, not {[*tensor.shape]}")
+            require(kind in kinds, f"'{name}' is stored as {kind}")
+        for name in sorted(theirs - {*wanted, SALT, HASHES}):
+            raise ValueError(f"{reprlib.repr(name)} is unexpected")
         # Copied, as the file may change.
         found = {n: file.get_tensor(n).to(t.dtype, copy=True) for n, t in wanted.items()}
     for name, tensor in found.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"'{name}' has infinite or NaN values")
+        require(bool(tensor.isfinite().all()), f"'{name}' has infinite or NaN values")
     return found
-
-
-def _differences(wanted: Mapping[str, Tensor], file: safe_open) -> Iterator[str]:
-    """Yield the mismatches of names, shapes and dtypes in a file's header."""
-    theirs = set(file.keys())
-    for name, tensor in wanted.items():
-        if name not in theirs:
-            yield f"'{name}' is missing"
-            continue
-        header, shape = file.get_slice(name), [*tensor.shape]
-        if header.get_shape() != shape:
-            yield f"'{name}' has shape {header.get_shape()}, not {shape}"
-        if header.get_dtype() not in (FLOATS if tensor.is_floating_point() else ("I64",)):
-            yield f"'{name}' is stored as {header.get_dtype()}"
-    for name in sorted(theirs - {*wanted, SALT, HASHES}):
-        yield f"{reprlib.repr(name)} is unexpected"
 
 
 def to_json(record: Any, indent: int | None = 2) -> str:

@@ -95,13 +95,7 @@ TOO_DULL = (
     "answer means little; please give one with a higher sample rate."
 )
 
-NO_ANSWER = "This model has no answer for this recording; please choose another."
-
 Source: TypeAlias = "str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording"
-
-
-class NoAnswerError(audio.AudioError):
-    """The model's probabilities for a recording are not finite: its weights are damaged."""
 
 
 class CryClassifier:
@@ -145,13 +139,9 @@ class CryClassifier:
         Raise CheckpointError if it cannot be loaded, or its output is not finite; ValueError if
         there is no such backend.
 
-        Args:
-            name: see :func:`~cry_model.hub.find_checkpoint`.
-            revision: see there.
-            device: device of torch; onnxruntime computes on the CPU.
-            detector: whether to run the cry detector first.
-            backend: one of :data:`BACKENDS`; ``onnx`` reads the files that
-                ``python -m train export`` wrote, and needs no torch.
+        ``name``, ``revision``: see :func:`~cry_model.hub.find_checkpoint`; ``device``: of torch;
+        ``detector``: whether to run the cry detector first; ``backend``: one of :data:`BACKENDS`;
+        ``onnx`` reads the files that ``python -m train export`` wrote, and needs no torch.
         """
         if backend not in BACKENDS:
             raise ValueError(f"There is no backend '{backend}'; use torch or onnx.")
@@ -201,11 +191,8 @@ class CryClassifier:
         is False, and the probabilities mean nothing. Raise AudioError if the recording cannot be
         used, or the model's output is not finite.
 
-        Args:
-            source: see :func:`cry_model.sound.audio.load`.
-            sample_rate: see there.
-            track: the detector's output for it, if already known.
-            progress: called now and then with the share done.
+        ``source``, ``sample_rate``: see :func:`cry_model.sound.audio.load`; ``track``: the
+        detector's output for it, if already known; ``progress``: called with the share done.
         """
         recording = self.backend.load(source, sample_rate)
         sound = recording
@@ -215,8 +202,10 @@ class CryClassifier:
         heard = pieces_of(self.front_end, sound, parts(track, sound.duration))
         answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = np.concatenate([p for p, _, _ in answers])
-        if not np.isfinite(probabilities).all():
-            raise NoAnswerError(NO_ANSWER)
+        if not np.isfinite(probabilities).all():  # the weights are damaged
+            raise audio.AudioError(
+                "This model has no answer for this recording; please choose another."
+            )
         maps = concatenate([maps for _, maps, _ in answers])
         ood_score = None if maps.ood_score is None else float(maps.ood_score.mean())
         label = int(probabilities.mean(0).argmax())
@@ -243,17 +232,10 @@ class CryClassifier:
         )
 
     def probabilities(self, recording: audio.Recording, span: Span) -> dict[str, float]:
-        """Classify one stretch, without running the detector.
+        """Classify one stretch, with the margins of a cry, without running the detector.
 
-        Args:
-            recording: at any rate, with the backend's type of array.
-            span: the stretch, to which the margins of a cry are added.
-
-        Returns:
-            label -> probability, the mean over its pieces.
-
-        Raises:
-            AudioError: if it is silent in the front end's band.
+        Return label -> probability, the mean over its pieces. Raise AudioError if it is silent in
+        the front end's band. ``recording``: at any rate, with the backend's type of array.
         """
         ((_, pieces),) = pieces_of(self.front_end, recording, (span,))
         answers = self._answer([pieces], lambda share: None)
@@ -271,7 +253,6 @@ class CryClassifier:
     def _pieces(
         self, heard: list[tuple[Span, Pieces]], probabilities: NDArray[np.float32]
     ) -> Iterator[PieceAnswer]:
-        """Yield the answer for each piece, from probabilities (pieces, classes)."""
         places = ((start, pieces.seconds) for _, pieces in heard for start in pieces.starts)
         for (start, seconds), row in zip(places, probabilities, strict=True):
             yield PieceAnswer(start, start + seconds, self._named(row))
@@ -282,7 +263,6 @@ class CryClassifier:
         heard: list[tuple[Span, Pieces]],
         probabilities: NDArray[np.float32],
     ) -> Iterator[Segment]:
-        """Yield the answer for each cry, from probabilities (pieces, classes)."""
         if track is None or not track.is_cry:
             return
         counts = np.cumsum([len(pieces.starts) for _, pieces in heard])

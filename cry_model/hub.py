@@ -12,7 +12,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import errors
+from huggingface_hub import errors, hf_hub_download
 from huggingface_hub.utils import get_session, hf_raise_for_status, parse_ratelimit_headers
 
 from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, local_folder
@@ -26,13 +26,9 @@ def find_checkpoint(
     """Return a local folder unchanged, or a Hub repository's files, downloaded and cached.
 
     Raise CheckpointError if neither exists, or if the Hub is unreachable and the files are not
-    cached.
-
-    Args:
-        name: a short name of :data:`~cry_model.checkpoint.BUNDLED`, a folder, or a repository id
-            such as "user/model"; only names of that form are looked up on the Hub.
-        revision: branch, tag or commit of the repository.
-        files: what to download beside the config.
+    cached. ``name``: a short name of :data:`~cry_model.checkpoint.BUNDLED`, a folder, or a
+    repository id; only names like "user/model" are looked up on the Hub; ``revision``: branch, tag
+    or commit of the repository; ``files``: what to download beside the config.
     """
     if (found := local_folder(name, revision)) is not None:
         return found
@@ -42,8 +38,6 @@ def find_checkpoint(
             f"'{name}' is neither a folder nor a model: bundled are {known}; on the Hub names look "
             "like user/name."
         )
-    from huggingface_hub import hf_hub_download
-
     try:
         with one_attempt():
             config = Path(hf_hub_download(str(name), CONFIG, revision=revision))

@@ -193,14 +193,10 @@ class Prediction:
         return "every reason possible" if named else "no reason likely"
 
     def timeline(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        """Merge per-piece values into one track over the recording.
+        """Merge per-piece values (pieces, ..., frames), such as ``attention.temporal[0]``.
 
-        Args:
-            gates: (pieces, ..., frames), such as ``attention.temporal[0]``.
-
-        Returns:
-            times: (frames,) seconds, the middle of each frame that some piece covers.
-            track: (..., frames), the mean where pieces overlap.
+        Return the times (frames,), seconds, the middle of each frame that some piece covers, and
+        the values there (..., frames), the mean where pieces overlap.
         """
         import torch
 
@@ -252,14 +248,8 @@ def over_time(
 ) -> Tensor:
     """Place values of pieces, (pieces, ..., frames), on the ``frames`` of a recording.
 
-    Args:
-        values: of each piece, from its start.
-        places: start and length of each piece, in seconds.
-        hop: seconds from one frame to the next.
-        frames: of the recording.
-
-    Returns:
-        (..., frames), the mean where pieces overlap; NaN where there is none.
+    Return (..., frames), the mean where pieces overlap; NaN where there is none. ``places``: start
+    and length of each piece, in seconds; ``hop``: seconds from one frame to the next.
     """
     total, count = values.new_zeros(*values.shape[1:-1], frames), values.new_zeros(frames)
     for (start, seconds), own in zip(places, values, strict=True):
@@ -276,8 +266,7 @@ def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
     The first that is in distribution, of a model that was not found to be at chance; else the first
     in distribution; else the first, as well if there is no cry. Later answers are requested lazily.
 
-    Args:
-        answers: a model's name and its answer, in the order of preference; one or more.
+    ``answers``: one or more models' names and answers, in the order of preference.
     """
     first, known = None, None
     for name, prediction in answers:
@@ -286,9 +275,7 @@ def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
             return first
         if prediction.outside:
             continue
-        told = prediction
-        if name != first[0]:
-            told = replace(told, fallback=True)
+        told = replace(prediction, fallback=name != first[0])
         if prediction.answer.reason != "at chance":
             return name, told
         known = known or (name, told)

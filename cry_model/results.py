@@ -141,11 +141,10 @@ def require_unique(table: pd.DataFrame, *keys: str) -> None:
 
 
 def read_predictions(path: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read the predictions of a run, one row per piece.
+    """Read the predictions of a run, one row per piece; ``labels``: None takes those with a column.
 
     Raise DamagedFileError if the table is invalid, probabilities do not sum to 1, a row occurs
-    twice, or a recording has two labels or groups. ``path``: of the file; ``labels``: of the run;
-    None takes those with a column.
+    twice, or a recording has two labels or groups.
     """
     table = read_table(path)
     if labels is None:
@@ -239,9 +238,8 @@ def recording_means(
 ) -> pd.DataFrame:
     """Return one row per seed and recording, sorted: the mean probabilities over its pieces.
 
-    Under the ``clip`` protocol the pieces come from several folds, each held out from its own fit.
-
-    ``by``: the columns to keep apart; with "fold" among them, a row has the pieces of one fold.
+    Under the ``clip`` protocol the pieces come from several folds, each held out from its own fit;
+    with "fold" in ``by``, the columns to keep apart, a row has the pieces of one fold.
     """
     keys = [*by, "recording", "group", "label"]
     return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()

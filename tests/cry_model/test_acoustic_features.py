@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from cry_model import AcousticConfig, AcousticFrontEnd, Recording
+from cry_model import AcousticConfig, Recording
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import HOP, RATE, AcousticFeatures
+from cry_model.sound.acoustic_features import HOP, RATE, AcousticFeatures, AcousticFrontEnd
 from cry_model.sound.front_end_config import FEATURES
 from cry_model.sound.frontend import resample
 
