@@ -40,30 +40,20 @@ def unusable(reason: str) -> CheckpointError:
 @strict
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """Everything in a checkpoint but the weights.
+    """Everything in a checkpoint but the weights."""
 
-    Attributes:
-        system: name in the registry.
-        labels: class names, in the order of the logits.
-        settings: arguments of :func:`~cry_model.build_model` besides classes and bands.
-        training: how the weights were fitted, for people to read.
-        evaluation: held-out metrics of models fitted like this one.
-        agreement: of a student fitted without labels, with its teacher.
-        detector: of a cry detector.
-        calibration: None leaves the probabilities unchanged, without prediction sets.
-        complexity: None in a config from before it was stored.
-    """
-
-    system: Name
-    labels: Names
+    system: Name  # in the registry
+    labels: Names  # in the order of the logits
     front_end: AnyConfig
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of :func:`~cry_model.build_model` besides classes and bands."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    evaluation: Evaluation | None = None
-    agreement: Agreement | None = None
+    """How the weights were fitted, for people to read."""
+    evaluation: Evaluation | None = None  # of models fitted like this one
+    agreement: Agreement | None = None  # of a student fitted without labels, with its teacher
     detector: DetectorRecord | None = None
-    calibration: Calibration | None = None
-    complexity: Complexity | None = field(default=None, compare=False)
+    calibration: Calibration | None = None  # None: probabilities unchanged, no prediction sets
+    complexity: Complexity | None = field(default=None, compare=False)  # None in an old config
     format: int = FORMAT
 
     def build(self) -> nn.Module:

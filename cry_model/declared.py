@@ -31,19 +31,19 @@ ROUNDING = 1e-9  # tolerance of shares above 1 and below 0
 LONGEST = 200  # characters of a name
 
 
-def spoken(label: str) -> str:
-    """Return a label as the page shows it: belly_pain -> belly pain."""
+def words(label: str) -> str:
+    """Return a label or a metric's name with spaces: ``belly_pain`` -> ``belly pain``."""
     return " ".join(label.replace("_", " ").split())
 
 
 def _one_line(text: str) -> str:
     shown = all(unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") for c in text)
-    require(shown and bool(spoken(text)), "it is blank, or not on one line")
+    require(shown and bool(words(text)), "it is blank, or not on one line")
     return text
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
-    require(len({*map(spoken, names)}) == len(names), "two of them look alike")
+    require(len({*map(words, names)}) == len(names), "two of them look alike")
     return names
 
 

@@ -58,20 +58,13 @@ class PieceAnswer:
 
 @dataclass(frozen=True)
 class Segment:
-    """A cry within a recording.
-
-    Attributes:
-        start, end: seconds from the recording's start.
-        detector: maximum probability of a cry within it, by the detector.
-        probabilities: label -> probability, the mean over its pieces.
-        prediction_set: as that of a :class:`Prediction`.
-    """
+    """A cry within a recording, from start to end in seconds."""
 
     start: float
     end: float
-    detector: float
-    probabilities: Mapping[str, float]
-    prediction_set: tuple[str, ...] | None = None
+    detector: float  # maximum probability of a cry within it
+    probabilities: Mapping[str, float]  # label -> probability, the mean over its pieces
+    prediction_set: tuple[str, ...] | None = None  # as that of a :class:`Prediction`
 
     @property
     def label(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import AfterValidator, FailFast, Field
 
 from cry_model.calibration import apply_temperature, included
-from cry_model.declared import ROUNDING, Count, Name, Names, Seeds, Share, require, strict
+from cry_model.declared import ROUNDING, Count, Name, Names, Seeds, Share, require, strict, words
 
 Measured = Annotated[float, Field(ge=-1000, le=1000)]
 
@@ -146,11 +146,6 @@ def dataset_title(name: str) -> str:
     return DATASETS.get(name, name)
 
 
-def words(label: str) -> str:
-    """Return a label or a metric's name with spaces: ``belly_pain`` -> ``belly pain``."""
-    return label.replace("_", " ")
-
-
 def either(labels: Sequence[str]) -> str:
     """Join labels with "or": ("hungry", "tired", "belly_pain") -> "hungry, tired or belly pain"."""
     *others, last = map(words, labels)
@@ -190,43 +185,30 @@ class Complexity:
 @strict
 @dataclass(frozen=True)
 class PrunedVariant:
-    """A system with a share of its channels pruned, evaluated in one numeric precision.
+    """A system with a share of its channels pruned, evaluated in one numeric precision."""
 
-    Attributes:
-        ratio: share of channels to prune, rounded to whole steps; 0 for the full model.
-        channels: number of channels left.
-        parameters, multiply_adds: as in :class:`Complexity`, for 5 s of sound.
-        bytes: size of the exported graph's file, the largest over all folds.
-        epochs: number of fine-tuning epochs; 0 for the full model.
-        scores, difference: metric -> estimate; the paired difference is to the full float32 model.
-    """
-
-    ratio: Share
+    ratio: Share  # of channels to prune, rounded to whole steps; 0 for the full model
     precision: Literal["float32", "int8"]
-    channels: Count
+    channels: Count  # left
     parameters: Count
-    multiply_adds: Annotated[int, Field(ge=1, le=10**15)]
-    bytes: Count
-    epochs: Count
+    multiply_adds: Annotated[int, Field(ge=1, le=10**15)]  # for 5 s of sound
+    bytes: Count  # size of the exported graph's file, the largest over all folds
+    epochs: Count  # of fine-tuning; 0 for the full model
     scores: Mapping[Name, Estimate]
-    difference: Mapping[Name, Estimate]
+    difference: Mapping[Name, Estimate]  # paired, to the full float32 model
 
 
 @strict
 @dataclass(frozen=True)
 class PruningEffect:
-    """Effect of pruning and int8 on the answers of saved folds: ``pruning.json`` of a run.
-
-    Attributes:
-        folds: number of folds, over all seeds.
-        variants: the full model in float32, the same in int8, then both for each ratio.
-    """
+    """Effect of pruning and int8 on the answers of saved folds: ``pruning.json`` of a run."""
 
     seeds: Seeds
-    folds: Positive
+    folds: Positive  # over all seeds
     recordings: Positive
     groups: Positive
     variants: Annotated[tuple[PrunedVariant, ...], FailFast()]
+    """The full model in float32, the same in int8, then both for each ratio."""
 
     def __post_init__(self):
         kinds = [(one.ratio, one.precision) for one in self.variants[:1]]
@@ -236,32 +218,21 @@ class PruningEffect:
 @strict
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of student and teacher on recordings of babies that the student was not fitted on.
+    """Agreement of a student with its teacher, on babies that the student was not fitted on."""
 
-    Attributes:
-        teacher: name of its checkpoint.
-        agreement: share of recordings with the same most probable label.
-        constant_label, constant: the teacher's most frequent label, and the agreement of always
-            predicting it.
-        gain: ``agreement - constant``.
-        divergence: Kullback-Leibler divergence KL(teacher || student), nats, mean over recordings.
-        constant_divergence: that of always predicting the teacher's mean probabilities.
-        teacher_evaluation: metrics of the teacher itself; None if never measured.
-    """
-
-    teacher: Name
+    teacher: Name  # of its checkpoint
     dataset: Name
     recordings: Positive
     groups: Positive
     folds: Positive
     seeds: Seeds
-    agreement: EstimatedShare
-    constant_label: Name
-    constant: EstimatedShare
-    gain: Estimate
-    divergence: Estimate
-    constant_divergence: Estimate
-    teacher_evaluation: Evaluation | None = None
+    agreement: EstimatedShare  # share of recordings with the same most probable label
+    constant_label: Name  # the teacher's most frequent one
+    constant: EstimatedShare  # agreement of always predicting it
+    gain: Estimate  # agreement - constant
+    divergence: Estimate  # KL(teacher || student), nats, mean over recordings
+    constant_divergence: Estimate  # that of always predicting the teacher's mean probabilities
+    teacher_evaluation: Evaluation | None = None  # None if never measured
 
 
 @strict
@@ -269,30 +240,22 @@ class Agreement:
 class DetectorRecord:
     """Thresholds of a detector, and its accept rates on sources that it was not fitted on.
 
-    Attributes:
-        threshold, maybe: least probability of a cry, and least probability of a possible cry.
-        accepted, false_accepts: share of held-out cries, and of other held-out sounds, that reach
-            the threshold.
-        area: ROC AUC of these cries against these sounds.
-        kinds: kind of sound -> share that reaches the threshold.
-        conditions: distortion applied to the cries -> share that still reaches the threshold.
-        unheard: kind of sound -> its accept rate by a detector fitted without that kind.
-        tagger: ``false_accepts`` of YAMNet, at the threshold where it accepts as many cries.
-        alarms_per_hour: false alarms per hour, counted as 5 s stretches of other sound with one.
-        delay: median seconds from the onset of a cry to its detection.
+    Shares are of sounds that reach the threshold.
     """
 
-    threshold: Share
-    accepted: EstimatedShare
-    false_accepts: EstimatedShare
-    area: EstimatedShare
+    threshold: Share  # least probability of a cry
+    accepted: EstimatedShare  # of held-out cries
+    false_accepts: EstimatedShare  # of other held-out sounds
+    area: EstimatedShare  # ROC AUC of these cries against these sounds
     unheard: Mapping[Name, Share] = field(default_factory=dict)
-    maybe: Share = 1.0
-    kinds: Mapping[Name, Share] = field(default_factory=dict)
-    conditions: Mapping[Name, Share] = field(default_factory=dict)
+    """Kind of sound -> its accept rate by a detector fitted without that kind."""
+    maybe: Share = 1.0  # least probability of a possible cry
+    kinds: Mapping[Name, Share] = field(default_factory=dict)  # by kind of sound
+    conditions: Mapping[Name, Share] = field(default_factory=dict)  # of cries, by distortion
     tagger: Share | None = None
-    alarms_per_hour: Measured | None = None
-    delay: Measured | None = None
+    """``false_accepts`` of YAMNet, at the threshold where it accepts as many cries."""
+    alarms_per_hour: Measured | None = None  # false ones, as 5 s stretches of other sound with one
+    delay: Measured | None = None  # median seconds from the onset of a cry to its detection
 
 
 LABELS, TEACHER = "labels", "teacher"

@@ -34,16 +34,9 @@ Answering: TypeAlias = Callable[[str], tuple[str, Prediction]]
 
 @dataclass(frozen=True)
 class Who:
-    """The models that classify, and their options.
+    """The models that classify; the options are those of :meth:`CryClassifier.from_pretrained`."""
 
-    Attributes:
-        names: models in the order of preference; see :meth:`CryClassifier.from_pretrained`.
-        revision: branch, tag or commit of a Hub repository.
-        detector: whether the cry detector runs first.
-        backend: one of :data:`~cry_model.classifier.BACKENDS`.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # in the order of preference
     revision: str | None
     detector: bool
     backend: str

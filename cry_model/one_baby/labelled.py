@@ -47,21 +47,13 @@ NO_DIARY = "This is not a saved diary; please choose a file that the page saved.
 
 @dataclass(frozen=True)
 class LabelledCry:
-    """One cry: its label, time, context and embedding.
+    """One cry: its label, time, context and embedding."""
 
-    Attributes:
-        label: its reason; empty if unknown.
-        time: seconds of local time.
-        hours: since feed, sleep and diaper; NaN where unknown.
-        embedding: from the network ``model``; empty without any.
-        prior: the general model's probabilities.
-    """
-
-    label: str
-    time: float
-    hours: tuple[float, ...]
-    embedding: tuple[float, ...] = ()
-    prior: Mapping[str, float] | None = None
+    label: str  # its reason; empty if unknown
+    time: float  # seconds of local time
+    hours: tuple[float, ...]  # since feed, sleep and diaper; NaN where unknown
+    embedding: tuple[float, ...] = ()  # from the network ``model``; empty without any
+    prior: Mapping[str, float] | None = None  # the general model's probabilities
     model: str = ""
 
 

@@ -55,19 +55,12 @@ class PersonalError(ValueError):
 
 @dataclass(frozen=True)
 class Skill:
-    """Performance of a head on held-out days.
-
-    Attributes:
-        accuracy, balanced_accuracy: with 95% bootstrap intervals over the held-out blocks.
-        permutation_p: p-value of the balanced accuracy in a permutation test of labels within days;
-            for one look.
-        evidence: maximum wealth of the e-process.
-    """
+    """Performance of a head on held-out days; intervals are over the held-out blocks."""
 
     accuracy: Estimate
     balanced_accuracy: Estimate
-    permutation_p: float
-    evidence: float
+    permutation_p: float  # of the balanced accuracy; labels permuted within days; for one look
+    evidence: float  # maximum wealth of the e-process
 
     @property
     def anytime_p(self) -> float:
@@ -77,27 +70,18 @@ class Skill:
 
 @dataclass(frozen=True)
 class Report:
-    """Test results of a personal model.
-
-    Attributes:
-        cries, recordings, days: number of cries, of their recordings and of their days.
-        left_out: what is held out at a time.
-        constant_label, constant_accuracy: the most frequent label and its share.
-        chance: balanced accuracy of any constant answer.
-        skill: of the model's own inputs, such as embeddings of sounds.
-        time_of_day: of the hour alone, by the same code.
-    """
+    """Test results of a personal model."""
 
     cries: int
     recordings: int
     days: int
-    left_out: Literal["day", "cry"]
+    left_out: Literal["day", "cry"]  # what is held out at a time
     support: Mapping[str, int]
-    constant_label: str
+    constant_label: str  # the most frequent one
     constant_accuracy: float
-    chance: float
-    skill: Skill
-    time_of_day: Skill
+    chance: float  # balanced accuracy of any constant answer
+    skill: Skill  # of the model's own inputs, such as embeddings of sounds
+    time_of_day: Skill  # of the hour alone, by the same code
     needed: int = NEEDED
 
     @property
@@ -124,23 +108,14 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class PersonalModel:
-    """A ridge regression fitted to one baby's cries, with its training data.
+    """A ridge regression fitted to one baby's cries, with its training data."""
 
-    Attributes:
-        labels: the K reasons of cries, sorted.
-        rows: features of each cry, (cries, width).
-        truth: label index of each cry, (cries,).
-        times: start of each cry, (cries,).
-        general: log-probabilities of the general model, (cries, K); zeros without one.
-        recordings: number of recordings that make up these cries.
-    """
-
-    labels: tuple[str, ...]
-    rows: Array
-    truth: Labels
-    times: Array
-    general: Array
-    recordings: int
+    labels: tuple[str, ...]  # the K reasons of cries, sorted
+    rows: Array  # features of each cry, (cries, width)
+    truth: Labels  # label index of each cry, (cries,)
+    times: Array  # start of each cry, (cries,)
+    general: Array  # log-probabilities of the general model, (cries, K); zeros without one
+    recordings: int  # number of recordings that make up these cries
     _weights: Array = field(repr=False)  # (1 + width, K)
 
     @classmethod

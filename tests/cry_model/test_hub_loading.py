@@ -5,10 +5,9 @@ import time
 import pytest
 
 from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
-from cry_model import hub as hub_client_module
 from cry_model.checkpoint import CONFIG, WEIGHTS
-from tests.hub import READER, Answer, Repository, running_hub
-from tests.hub_client import hub_client
+from cry_model.hub import AGAIN
+from tests.hub import READER, Answer, Repository, hub_client, running_hub
 
 OLD, NEW = ["old", "older"], ["new", "newer", "newest"]
 LOAD = """
@@ -163,7 +162,7 @@ def test_a_broken_download_resumes_and_gives_up_in_the_end(broken, load):
     hub.repositories["models/user/never"] = hub.repositories[f"models/{name}"]
     hub.always = {"GET /user/never/": "half"}  # restarts each time and never completes
     assert "the connection to the Hub broke" in load("user/never", code=IMPATIENT)
-    assert hub.count("GET /user/never/") == hub_client_module.AGAIN
+    assert hub.count("GET /user/never/") == AGAIN
 
 
 def test_cached_models_load_while_the_hub_fails(hub, load):

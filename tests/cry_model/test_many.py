@@ -155,35 +155,11 @@ def test_repeated_interrupts_end_the_command_cleanly(folder, tmp_path):
     assert journal.exists()
 
 
-def pids(node):
-    """Return the IDs of the processes that a Ray node started itself."""
-    return {info.process.pid for infos in node.all_processes.values() for info in infos}
-
-
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_completes(monkeypatch):
-    reason = "Ray is not here; pip install '.[ray]'"
-    pytest.importorskip("ray.data", reason=reason)
-    import ray
-    from ray.cluster_utils import Cluster
-
+def test_a_cluster_answers_every_file(monkeypatch):
+    pytest.importorskip("ray.data", reason="Ray is not here; pip install '.[ray]'")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        cluster.wait_for_nodes()
-        ray.init(address=cluster.address, log_to_driver=False)
-        assert ray.cluster_resources()["CPU"] == 2
-        files, found = [f"bad {number}.wav" for number in range(160)], []
-        for row in on_ray(files, Nobody(seconds=0.05)):
-            found.append(row["file"])
-            if len(found) == 40:  # kill the node that gave this answer
-                killed = psutil.Process(int(row["error"].split()[-1])).ppid()
-                (node,) = (w for w in workers if killed in pids(w))
-                cluster.remove_node(node, allow_graceful=False)
-        assert not psutil.pid_exists(killed)
-        assert sorted(found) == sorted(files)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    files = [f"bad {number}.wav" for number in range(40)]
+    rows = {row["file"]: row["error"] for row in on_ray(files, Nobody())}
+    assert rows.keys() == set(files)
+    assert all(error.startswith("not a sound") for error in rows.values())

@@ -8,8 +8,7 @@ import torch
 
 import cry_model
 from cry_model import FrontEnd
-from tests.hub import running_hub
-from tests.hub_client import hub_client
+from tests.hub import hub_client, running_hub
 from tests.train import small_fit
 from tests.train.folders import cry, write
 from train.data.corpus import load_clips

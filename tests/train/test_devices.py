@@ -21,8 +21,7 @@ from torch import nn
 
 import cry_model
 from cry_model import FrontEnd
-from tests.hub import WRITER
-from tests.hub_client import environment
+from tests.hub import WRITER, environment
 from tests.train import small_fit
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, python
