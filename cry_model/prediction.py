@@ -74,62 +74,38 @@ class Segment:
 
 @dataclass(frozen=True)
 class FeatureAttribution:
-    """Acoustic features of a recording, and their contributions to the answer; means over pieces.
+    """Acoustic features, and their contributions to the answer; means over a recording's pieces."""
 
-    Attributes:
-        features: name -> value, those of :data:`~cry_model.sound.front_end_config.FEATURES`.
-        contributions: name -> contribution to the log-probability of the most probable label, those
-            of :data:`~cry_model.networks.feature_mlp.INPUTS`.
-        ood_score: out-of-distribution score of the recording; above 1 is out of distribution.
-    """
-
-    features: Mapping[str, float]
+    features: Mapping[str, float]  # by name, of :data:`~cry_model.sound.front_end_config.FEATURES`
     contributions: Mapping[str, float]
-    ood_score: float
+    """To the log-probability of the most probable label, by name, of
+    :data:`~cry_model.networks.feature_mlp.INPUTS`."""
+    ood_score: float  # above 1 the recording is out of distribution
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one recording.
-
-    Attributes:
-        probabilities: label -> probability, the mean over the pieces, calibrated if the checkpoint
-            was; sums to 1.
-        pieces: the answer for each piece, in order, calibrated in the same way.
-        system: name in the registry.
-        duration, hop_seconds: seconds of the whole recording, and from one frame to the next.
-        attention: maps of the pieces, which are the batch dimension.
-        evaluation: held-out metrics of models fitted like this one; None if never measured.
-        agreement: agreement with its teacher; None if it was fitted to labels.
-        cautions: sentences on why this recording is out of the model's domain.
-        outside: whether it is, so that the model abstains.
-        remembered: whether the model was fitted on this very recording: then it shows no skill.
-        fallback: whether this model answers only because the preferred one cannot.
-        acoustic: feature attribution, for a system on acoustic features without attention.
-        track: the detector's probability of a cry over time; None without a detector.
-        segments: the cries, if the detector finds any: only these are classified.
-        prediction_set: the labels that cannot be ruled out, the most probable first; None if the
-            checkpoint was never calibrated.
-        calibration: target and measured coverage of such sets.
-    """
+    """The answer for one recording."""
 
     probabilities: Mapping[str, float]
-    pieces: tuple[PieceAnswer, ...]
-    system: str
-    duration: float
-    hop_seconds: float
-    attention: AttentionMaps
-    evaluation: Evaluation | None = None
-    agreement: Agreement | None = None
-    cautions: tuple[str, ...] = ()
-    outside: bool = False
-    remembered: bool = False
-    fallback: bool = False
-    acoustic: FeatureAttribution | None = None
-    track: DetectionScores | None = None
-    segments: tuple[Segment, ...] = ()
+    """By label, the mean over the pieces, calibrated if the checkpoint was; they sum to 1."""
+    pieces: tuple[PieceAnswer, ...]  # in order, calibrated in the same way
+    system: str  # name in the registry
+    duration: float  # seconds of the whole recording
+    hop_seconds: float  # from one frame to the next
+    attention: AttentionMaps  # of the pieces, which are the batch dimension
+    evaluation: Evaluation | None = None  # of models fitted like this one; None if never measured
+    agreement: Agreement | None = None  # with its teacher; None if it was fitted to labels
+    cautions: tuple[str, ...] = ()  # sentences on why this recording is out of the model's domain
+    outside: bool = False  # whether it is, so that the model abstains
+    remembered: bool = False  # whether the model was fitted on this very recording
+    fallback: bool = False  # whether this model answers only because the preferred one cannot
+    acoustic: FeatureAttribution | None = None  # for acoustic features without attention
+    track: DetectionScores | None = None  # None without a detector
+    segments: tuple[Segment, ...] = ()  # the cries, if any are detected: only these are classified
     prediction_set: tuple[str, ...] | None = None
-    calibration: Calibration | None = None
+    """The labels that cannot be ruled out, the most probable first; None if never calibrated."""
+    calibration: Calibration | None = None  # target and measured coverage of such sets
 
     @property
     def is_cry(self) -> bool | None:

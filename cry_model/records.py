@@ -45,29 +45,21 @@ Positive = Annotated[int, Field(ge=1, le=10**12)]
 @strict
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a system under one protocol; those of a checkpoint are per recording.
-
-    Attributes:
-        groups: number of babies (or sources) that the recordings come from.
-        folds: number of held-out folds that are pooled; 1 for the corpus's own test split.
-        chance: chance level of the balanced accuracy, one over the number of classes that occur.
-        majority_label, majority_accuracy: the most frequent label and its share.
-        metrics: name -> estimate; names are those of :data:`cry_model.metrics.METRICS`.
-        recall, support: label -> recall and number of recordings, for the labels that occur.
-    """
+    """Metrics of a system under one protocol; those of a checkpoint are per recording."""
 
     dataset: Name
     protocol: Name
     recordings: Positive
-    groups: Positive
-    folds: Positive
+    groups: Positive  # number of babies (or sources) that the recordings come from
+    folds: Positive  # number of held-out folds that are pooled; 1 for the corpus's own test split
     seeds: Seeds
-    chance: Share
-    majority_label: Name
+    chance: Share  # of the balanced accuracy: one over the number of classes that occur
+    majority_label: Name  # the most frequent one
     majority_accuracy: Share
     metrics: Mapping[Name, Estimate] = field(default_factory=dict)
-    recall: Mapping[Name, Share] = field(default_factory=dict)
-    support: Mapping[Name, Count] = field(default_factory=dict)
+    """By name, of :data:`cry_model.metrics.METRICS`."""
+    recall: Mapping[Name, Share] = field(default_factory=dict)  # by label, of those that occur
+    support: Mapping[Name, Count] = field(default_factory=dict)  # number of recordings, by label
 
     def __post_init__(self):
         require("balanced_accuracy" in self.metrics, "an evaluation needs its balanced_accuracy")
@@ -269,43 +261,31 @@ class Calibration:
 
     The measurements are cross-fitted: each fold gets a temperature and threshold from the groups
     (babies or sources) without a recording in it. All groups have equal weight.
-
-    Attributes:
-        against: ``labels``; or ``teacher`` for unlabelled data: labels drawn from the teacher's
-            probabilities, each weighted by its probability.
-        teacher_temperature: applied to the teacher's probabilities before; None against labels.
-        temperature: divides the log-probabilities.
-        promised: target coverage: share of recordings of a new group whose set has the right label.
-        threshold: largest nonconformity score ``1 - p`` of a label in the set.
-        coverage: measured coverage.
-        size: mean number of labels in a set.
-        empty, single, full: shares of sets with none, one, all of the labels.
-        error_before, error_after: expected calibration error without and with the temperature.
-        constant_set, constant_coverage: smallest constant set with target coverage, its coverage.
-        by_label: label -> coverage of its recordings.
     """
 
     dataset: Name
     protocol: Name
     against: Literal["labels", "teacher"]
-    teacher_temperature: Temperature | None
+    """``teacher`` for unlabelled data: labels drawn from the teacher's probabilities, each weighted
+    by its probability."""
+    teacher_temperature: Temperature | None  # applied to the teacher's probabilities before
     recordings: Positive
     groups: Positive
     folds: Positive
     seeds: Seeds
-    temperature: Temperature
-    promised: Share
-    threshold: Share
-    coverage: EstimatedShare
-    size: Estimate
-    empty: Share
+    temperature: Temperature  # divides the log-probabilities
+    promised: Share  # target coverage: of recordings of a new group, by sets with the right label
+    threshold: Share  # largest nonconformity score 1 - p of a label in the set
+    coverage: EstimatedShare  # as measured
+    size: Estimate  # mean number of labels in a set
+    empty: Share  # of sets with none, one, all of the labels
     single: Share
     full: Share
-    error_before: EstimatedShare
+    error_before: EstimatedShare  # expected calibration error without and with the temperature
     error_after: EstimatedShare
-    constant_set: Names
+    constant_set: Names  # the smallest with target coverage
     constant_coverage: Share
-    by_label: Mapping[Name, Share] = field(default_factory=dict)
+    by_label: Mapping[Name, Share] = field(default_factory=dict)  # coverage of its recordings
 
     def apply_temperature(self, probabilities: Mapping[str, float]) -> dict[str, float]:
         """Return label -> calibrated probability, in the same order."""
