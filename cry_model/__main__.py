@@ -42,6 +42,8 @@ from cry_model.sound.audio import SUFFIXES
 REMEMBERED = "The model was fitted on this recording, so this is memory, not skill."
 NO_RECORDING = "There are no recordings in this folder; please name another."
 INSTEAD = "The default model does not know such recordings, so another answers."
+INSTALLED = tuple(name for name in BUNDLED if (ASSETS / BUNDLED[name]).is_dir())
+"""The bundled models that are part of this installation."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,17 +114,12 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def is_here(name: str) -> bool:
-    """Return whether a bundled model is part of this installation."""
-    return (ASSETS / BUNDLED[name]).is_dir()
-
-
 def bundled() -> Iterator[str]:
     """Yield a line for each bundled model: its short name, its system, its labels."""
     from cry_model.networks.registry import get_system
 
     yield "Bundled models, for `predict --model`:"
-    for name in filter(is_here, BUNDLED):
+    for name in INSTALLED:
         config = read_config(ASSETS / BUNDLED[name])
         labels = ", ".join(map(words, config.labels))
         yield f"  {name:20}{get_system(config.system).title}: {labels}"
@@ -166,7 +163,6 @@ def _detected(prediction: Prediction) -> Iterator[str]:
 
 
 def _heading(prediction: Prediction) -> str:
-    """Return the decision as one sentence."""
     answer = prediction.answer
     if answer.reason is not None:
         return f"Can't tell: {CANT_TELL[answer.reason]}."
@@ -256,7 +252,7 @@ def run(arguments: Sequence[str] | None) -> int:
         asked.error("--json does not go with a table; leave it out, or name a folder for --out")
     if args.ray and not table:
         asked.error("--ray needs --out with a .csv or .parquet file")
-    names = (args.model,) if args.model else tuple(filter(is_here, BUNDLED))
+    names = (args.model,) if args.model else INSTALLED
     who = Who(names, args.revision, args.detector, args.backend)
     try:
         answering = who.load()
@@ -283,12 +279,8 @@ def run(arguments: Sequence[str] | None) -> int:
 
 def personal(args: argparse.Namespace) -> int:
     """Report what one baby's cries teach; return 2 if they, or the checkpoint, cannot be used."""
-    from cry_model.one_baby.labelled import (  # pandas imports slowly
-        describe,
-        report_diary,
-        report_folder,
-    )
-    from cry_model.one_baby.personal import PersonalError
+    # pandas imports slowly
+    from cry_model.one_baby.labelled import PersonalError, describe, report_diary, report_folder
 
     try:
         if args.folder.is_file():

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from cry_model.records import Estimate, Evaluation
+from cry_model.records import Estimate
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -267,36 +267,4 @@ def intervals(values: Array, draws: Array) -> tuple[Estimate, ...]:
     ends[:, known] = np.nanpercentile(draws[:, known], [2.5, 97.5], axis=0)
     return tuple(
         Estimate(float(v), *map(float, both)) for v, both in zip(values, ends.T, strict=True)
-    )
-
-
-def evaluate(
-    labels: Labels,
-    probabilities: Array,
-    groups: Names,
-    recordings: Names,
-    names: Sequence[str],
-    **facts: object,
-) -> Evaluation:
-    """Compute all metrics of predictions (n, classes).
-
-    ``labels``: (n,) class indices; ``groups``: of each row, resampled for the intervals;
-    ``recordings``: of each row; each counts once, with any number of pieces and seeds; ``names``:
-    class labels; ``**facts``: ``dataset``, ``protocol``, ``folds``, ``seeds``.
-    """
-    member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
-    _, first = np.unique(numbered(recordings), return_index=True)
-    support = np.bincount(labels[first], minlength=len(names))
-    _, right, total = recall_sums(labels, probabilities)
-    per_class = shares(right.sum(0), total.sum(0))
-    return Evaluation(
-        recordings=len(first),
-        groups=int(member.max()) + 1,
-        chance=1 / int((support > 0).sum()),
-        majority_label=names[int(rows.argmax())],
-        majority_accuracy=float(rows.max() / len(labels)),
-        metrics={name: bootstrap(name, labels, probabilities, member) for name in METRICS},
-        recall={n: float(r) for n, r in zip(names, per_class, strict=True) if not np.isnan(r)},
-        support={n: int(s) for n, s in zip(names, support, strict=True) if s},
-        **facts,
     )

@@ -21,7 +21,7 @@ from typing_extensions import Required, TypedDict  # pydantic accepts no other
 
 from cry_model.checkpoint import plain_object, to_json, write_atomically
 from cry_model.declared import Seeds, read
-from cry_model.metrics import evaluate
+from cry_model.metrics import METRICS, bootstrap, numbered, recall_sums, shares
 from cry_model.records import Evaluation
 
 PREDICTIONS, RUN = "predictions.csv", "run.json"
@@ -197,14 +197,27 @@ def whole_seeds(table: pd.DataFrame, folds: int) -> pd.DataFrame:
 
 
 def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
-    """Compute the metrics of a table of pieces or of recordings, pooled over folds and seeds."""
-    return evaluate(
-        label_numbers(table, labels),
-        probabilities_of(table, labels),
-        table["group"],
-        table["recording"],
-        labels,
+    """Compute the metrics of a table of pieces or of recordings, pooled over folds and seeds.
+
+    A recording counts once in the support, with any number of pieces and seeds; ``**facts``:
+    ``dataset``, ``protocol`` and ``folds``.
+    """
+    truth, probabilities = label_numbers(table, labels), probabilities_of(table, labels)
+    member, rows = numbered(table["group"]), np.bincount(truth, minlength=len(labels))
+    recordings = table.drop_duplicates("recording")
+    support = np.bincount(label_numbers(recordings, labels), minlength=len(labels))
+    _, right, total = recall_sums(truth, probabilities)
+    recalls = shares(right.sum(0), total.sum(0))
+    return Evaluation(
+        recordings=len(recordings),
+        groups=int(member.max()) + 1,
         seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
+        chance=1 / int((support > 0).sum()),
+        majority_label=labels[int(rows.argmax())],
+        majority_accuracy=float(rows.max() / len(truth)),
+        metrics={name: bootstrap(name, truth, probabilities, member) for name in METRICS},
+        recall={n: float(r) for n, r in zip(labels, recalls, strict=True) if not np.isnan(r)},
+        support={n: int(s) for n, s in zip(labels, support, strict=True) if s},
         **facts,
     )
 

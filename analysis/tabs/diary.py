@@ -76,7 +76,7 @@ def _answer(cries: Sequence[LabelledCry], say: Words) -> str:
     if heads.context is not None:
         hours = Heads.hours([*known, new])[-1]
         lines.append(_named("personal.context", heads.context.predict(hours), say))
-    lines.append(_sentence(Findings.of(heads, permutations=PERMUTATIONS), say))
+    lines.append(_sentence(heads.report(PERMUTATIONS), say))
     return DIARY.answer(lines, say)
 
 
@@ -113,7 +113,7 @@ def _report(cries: Sequence[LabelledCry], say: Words) -> str:
     known = usable(cries, NETWORK)
     if len(known) < LEAST or len({cry.label for cry in known}) < 2:
         return Markup("<p>{}</p>").format(say("personal.begin", count=len(known)))
-    found = Findings.of(Heads.fit(known), permutations=PERMUTATIONS)
+    found = Heads.fit(known).report(PERMUTATIONS)
     rows = [
         (say(f"personal.by.{name}"), _of_hundred(skill.accuracy), say(f"personal.{beats}"))
         for name, skill, beats in _skills(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf, isfinite, nan
 from pathlib import Path
@@ -58,6 +58,15 @@ class LabelledCry:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """Test results of the sound head and of the context head."""
+
+    sound: Report
+    context: Report | None
+    passed_over: Sequence[str] = ()  # why each recording was skipped
+
+
+@dataclass(frozen=True)
 class Heads:
     """The two heads of one baby: on the sound, and on the hours since feed, sleep and diaper."""
 
@@ -75,27 +84,15 @@ class Heads:
         known = any(isfinite(h) for cry in cries for h in cry.hours)
         return cls(sound, PersonalModel.fit(cls.hours(cries), labels, times) if known else None)
 
+    def report(self, permutations: int = PERMUTATIONS) -> Findings:
+        """Test both heads."""
+        context = self.context and self.context.report(permutations)
+        return Findings(self.sound.report(permutations), context)
+
     @staticmethod
     def hours(cries: Iterable[LabelledCry]) -> NDArray[np.float64]:
         """Return the input features of the context head, (cries, 6)."""
         return context_features([cry.hours for cry in cries])
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Test results of the sound head and of the context head."""
-
-    sound: Report
-    context: Report | None
-    passed_over: tuple[str, ...] = ()  # why each recording was skipped
-
-    @classmethod
-    def of(
-        cls, heads: Heads, passed_over: Sequence[str] = (), permutations: int = PERMUTATIONS
-    ) -> Findings:
-        """Test both heads."""
-        context = heads.context and heads.context.report(permutations)
-        return cls(heads.sound.report(permutations), context, tuple(passed_over))
 
 
 def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
@@ -156,7 +153,7 @@ def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Finding
         found = prediction.embedding
         numbers = () if found is None else tuple(found.tolist())
         heard.append(LabelledCry(cry.label, cry.time, cry.hours, numbers, prediction.probabilities))
-    return Findings.of(Heads.fit(usable(heard)), passed_over)
+    return replace(Heads.fit(usable(heard)).report(), passed_over=passed_over)
 
 
 def read_diary(document: object) -> list[LabelledCry]:
@@ -204,7 +201,7 @@ def report_diary(path: Path) -> Findings:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         raise PersonalError(f"{path}: {NO_DIARY}") from None
-    return Findings.of(Heads.fit(usable(read_diary(document))))
+    return Heads.fit(usable(read_diary(document))).report()
 
 
 def describe(found: Findings) -> str:

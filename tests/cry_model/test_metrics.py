@@ -1,11 +1,13 @@
 """Test metrics and intervals against scikit-learn and plain loops."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from sklearn import metrics as sk
 
 from cry_model import metrics
+from cry_model.results import probability_columns, score
 from tests.plain import bounds, plain
 
 NAMES = ("a", "b", "c")
@@ -49,17 +51,20 @@ def test_difference_is_a_paired_bootstrap_over_groups(predictions):
 
 def test_evaluation_reports_majority_chance_and_support(predictions):
     labels, p, groups = predictions
-    facts = {"dataset": "d", "protocol": "baby", "folds": 5, "seeds": (0,)}
-    e = metrics.evaluate(labels, p, groups, range(300), NAMES, **facts)
+    facts = {"dataset": "d", "protocol": "baby", "folds": 5}
+    table = pd.DataFrame(p, columns=probability_columns(NAMES)).assign(
+        seed=0, group=groups, recording=range(300), label=[NAMES[i] for i in labels]
+    )
+    e = score(table, NAMES, **facts)
     assert (e.chance, e.majority_label) == (pytest.approx(1 / 3), "a")
     assert e.majority_accuracy == pytest.approx(np.mean(labels == 0))
     assert e.support == {n: int(np.sum(labels == i)) for i, n in enumerate(NAMES)}
-    assert (e.recordings, e.groups) == (300, len(set(groups)))
+    assert (e.recordings, e.groups, e.seeds) == (300, len(set(groups)), (0,))
     recalls = sk.recall_score(labels, p.argmax(1), average=None)
     assert e.recall == pytest.approx(dict(zip(NAMES, recalls, strict=True)))
     assert e.better_than_chance
-    p = np.random.default_rng(3).permutation(p)
-    assert not metrics.evaluate(labels, p, groups, range(300), NAMES, **facts).better_than_chance
+    table["label"] = np.random.default_rng(3).permutation(table["label"])
+    assert not score(table, NAMES, **facts).better_than_chance
 
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "macro_auc"])
