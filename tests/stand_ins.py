@@ -1,4 +1,4 @@
-"""Provide stand-ins for tests of the page: records, sounds, a detector of high sounds."""
+"""Provide stand-ins for tests of the page: records, sounds, diaries, a detector of high sounds."""
 
 import shutil
 from dataclasses import replace
@@ -13,25 +13,17 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, save_checkpoint
-from cry_model.checkpoint import ASSETS, DEFAULT_DETECTOR
-from cry_model.records import Agreement, Calibration, DetectorRecord, Estimate, Evaluation
+from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT_DETECTOR, read_config
+from cry_model.records import Agreement, Estimate
 from train.fit.presets import DETECTOR_FRONT_END
 
 ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in ASSETS.iterdir() if folder != DEFAULT_DETECTOR)
 """Folders of the bundled checkpoints, without the detector."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
-MEASURED = {"dataset": "challenge6", "protocol": "baby", "recordings": 600, "groups": 300}
-MEASURED |= {"folds": 5, "seeds": (0,)}
-EVALUATION = Evaluation(
-    **MEASURED,
-    chance=1 / 6,
-    majority_label="hungry",
-    majority_accuracy=0.21,
-    metrics={"balanced_accuracy": Estimate(0.41, 0.37, 0.45)},
-    recall=dict.fromkeys(LABELS, 0.41),
-    support=dict.fromkeys(LABELS, 100),
-)
+FEATURE_MLP = read_config(ASSETS / BUNDLED["six-class-features"])
+EVALUATION, CALIBRATION = FEATURE_MLP.evaluation, FEATURE_MLP.calibration
+"""Of a model of six classes that is better than chance."""
 AGREEMENT = Agreement(
     teacher="challenge6-features-16khz-feature-mlp",
     dataset="donateacry_ios",
@@ -47,37 +39,7 @@ AGREEMENT = Agreement(
     constant_divergence=Estimate(0.5, 0.46, 0.54),
     teacher_evaluation=EVALUATION,
 )
-CALIBRATION = Calibration(
-    **MEASURED,
-    against="labels",
-    teacher_temperature=None,
-    temperature=1.2,
-    promised=0.8,
-    threshold=0.85,
-    coverage=Estimate(0.81, 0.77, 0.85),
-    size=Estimate(2.9, 2.8, 3.0),
-    empty=0.0,
-    single=0.1,
-    full=0.02,
-    error_before=Estimate(0.09, 0.07, 0.12),
-    error_after=Estimate(0.03, 0.02, 0.06),
-    constant_set=LABELS[:5],
-    constant_coverage=0.84,
-    by_label=dict.fromkeys(LABELS, 0.81),
-)
-DETECTOR_RECORD = DetectorRecord(
-    threshold=0.5,
-    accepted=Estimate(0.95, 0.9, 1.0),
-    false_accepts=Estimate(0.03, 0.02, 0.05),
-    area=Estimate(0.99, 0.98, 1.0),
-    unheard={"rooster": 0.1},
-    maybe=0.4,
-    kinds={"baby_cry": 0.96, "rooster": 0.05, "siren": 0.004},
-    conditions={"0 dB": 0.81, "pitch 1.5": 0.72},
-    tagger=0.021,
-    alarms_per_hour=3.2,
-    delay=1.5,
-)
+DETECTOR_RECORD = replace(read_config(DEFAULT_DETECTOR).detector, threshold=0.5, maybe=0.4)
 
 
 def detector_config():

@@ -32,6 +32,7 @@ from analysis.tabs.cards import IF_A_CRY, cards_html, explained_cards, sound_car
 from analysis.words import ENGLISH, LANGUAGES, language
 from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
 from cry_model.prediction import Segment
+from cry_model.records import fine_percent, percent, percent_interval
 from cry_model.sound import audio
 from tests.stand_ins import (
     AGREEMENT,
@@ -44,9 +45,11 @@ from tests.stand_ins import (
 )
 
 CRY, MAYBE, NONE = (DetectionScores(0.5, (score, 0.1), 1.0, 0.9, 0.4) for score in (0.95, 0.6, 0.2))
-SCORE, COVERAGE = "41% (95% interval 37% to 45%)", "81% (95% interval 77% to 85%)"
+SCORE = percent_interval(EVALUATION.metrics["balanced_accuracy"])
+COVERAGE = percent_interval(CALIBRATION.coverage)
 AGREED = "55% (95% interval 50% to 60%) of 400"
-DETECTOR = "accepts 95% of unseen cries and 3.0% of other"
+ACCEPTED, FALSE = DETECTOR_RECORD.accepted.value, DETECTOR_RECORD.false_accepts.value
+DETECTOR = f"accepts {percent(ACCEPTED)} of unseen cries and {fine_percent(FALSE)} of other"
 IF_IT_WERE = "If it were a cry, this would be the answer."
 UNLIKE = "recordings that the model knows, unlike this one"
 DISAGREEMENT = "The models disagree strongly"
