@@ -98,6 +98,10 @@ TOO_DULL = (
 Source: TypeAlias = "str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording"
 
 
+class NoAnswerError(audio.AudioError):  # the page has its translations by this name
+    """The model's probabilities for a recording are not finite: its weights are damaged."""
+
+
 class CryClassifier:
     """A fitted system with its front end.
 
@@ -202,8 +206,8 @@ class CryClassifier:
         heard = pieces_of(self.front_end, sound, parts(track, sound.duration))
         answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = np.concatenate([p for p, _, _ in answers])
-        if not np.isfinite(probabilities).all():  # the weights are damaged
-            raise audio.AudioError(
+        if not np.isfinite(probabilities).all():
+            raise NoAnswerError(
                 "This model has no answer for this recording; please choose another."
             )
         maps = concatenate([maps for _, maps, _ in answers])

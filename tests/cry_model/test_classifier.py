@@ -25,7 +25,7 @@ from cry_model import (
     Span,
 )
 from cry_model.calibration import apply_temperature
-from cry_model.classifier import LONGEST, parts, pieces_of, widened
+from cry_model.classifier import LONGEST, NoAnswerError, parts, pieces_of, widened
 from cry_model.networks.registry import usual_config
 from cry_model.prediction import Answer
 from cry_model.sound import audio
@@ -118,7 +118,7 @@ def test_nan_and_silence_raise_and_leave_the_classifier_usable(fresh):
     broken = CryClassifier(copy.deepcopy(fresh.model), fresh.config)
     with torch.no_grad():
         next(broken.model.parameters()).fill_(math.nan)
-    with pytest.raises(audio.AudioError, match="choose another"):
+    with pytest.raises(NoAnswerError, match="choose another"):
         broken.predict(sweep(1.0), 16000)
     with pytest.raises(audio.SilentAudioError):
         fresh.predict(np.zeros(16000), 16000)
