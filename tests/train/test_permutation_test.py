@@ -20,7 +20,7 @@ from tests.plain import plain
 from tests.train import small_fit
 from tests.train.folders import clips_of
 from tests.train.small_fit import SYSTEM
-from train.cli.measure import rebuild
+from train.cli.studies import rebuild
 from train.data.cache import find_corpus
 from train.data.corpus import Item, permute_labels
 from train.data.datasets.public import REASONS as LABELS

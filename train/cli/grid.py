@@ -137,10 +137,12 @@ def alike(
 
 
 def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any]) -> str:
-    """Return the progress of a system under one seed: "done", "to do", "3 of 5 folds", or "other
-    settings" if the folder's run.json contradicts ``configuration``. Raise DataError if a file is
-    damaged."""
-    record, table = results.existing_record(folder), results.existing_predictions(folder)
+    """Return the progress of a system under one seed: "done", "to do", "3 of 5 folds", "other
+    settings" if the folder's run.json contradicts ``configuration``, or why a file is unusable."""
+    try:
+        record, table = results.existing_record(folder), results.existing_predictions(folder)
+    except DataError as error:  # must not stop the other cells
+        return str(error)
     if table.empty or record is None:
         return "to do"
     asked = results.as_json(configuration)
@@ -178,11 +180,12 @@ def run(options: GridOptions) -> None:
     todo = {
         GridFit(*place, seed): where for seed in options.seeds for place, where in places.items()
     }
-    states = {cell: states_of(options, cell, where) for cell, where in todo.items()}
     if options.dry_run:
-        for cell, there in states.items():
+        done = 0
+        for cell, where in todo.items():
+            there = {state(at, cell.seed, options.folds, asked) for at, asked in where}
+            done += there == {"done"}
             print(f"{cell}: {', '.join(sorted(there))}")
-        done = list(states.values()).count({"done"})
         print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
     if failed := asyncio.run(fit_all(options, todo)):
@@ -220,14 +223,6 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[P
     return found
 
 
-def states_of(options: GridOptions, cell: GridFit, where: Where) -> set[str]:
-    """Return the progress of a cell in each of its folders."""
-    try:
-        return {state(folder, cell.seed, options.folds, asked) for folder, asked in where}
-    except DataError as error:  # must not stop the other cells
-        return {str(error)}
-
-
 async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[GridFit, str]:
     """Fit each cell in its own process, and report its start and end; return why some failed.
     Cells start in order, but those that share a results folder run one at a time."""
@@ -238,7 +233,8 @@ async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[G
     async def fit(cell: GridFit) -> None:
         async with places[cell[:3]], jobs:
             folder = todo[cell][-1][0]
-            done = states_of(options, cell, todo[cell]) == {"done"}
+            states = (state(at, cell.seed, options.folds, asked) for at, asked in todo[cell])
+            done = all(one == "done" for one in states)
             if done and not options.options_of(cell).checkpoint:
                 print(f"{number[cell]}: already done, {told(folder, cell.seed)}", flush=True)
                 return

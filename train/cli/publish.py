@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from cry_model.backends.onnx_export import export_checkpoint
 from cry_model.checkpoint import (
     CONFIG,
+    WEIGHTS,
     CheckpointConfig,
     CheckpointError,
     load_checkpoint,
     read_config,
-    save_checkpoint,
+    write_atomically,
 )
-from cry_model.fingerprint import write_fingerprints
 from cry_model.hub import find_checkpoint
 from cry_model.sound.front_end_config import Clip, FrontEndConfig, cut
 from train.cli.options import (
@@ -34,15 +34,14 @@ from train.cli.options import (
 from train.data.cache import DATASETS, find_corpus
 from train.data.corpus import Clips, DataError, Prepared
 from train.data.splits import FOLDS
-from train.fit.cross_validation import fit_on_everything, hold_back
+from train.fit.cross_validation import final_fit, hold_back
 from train.fit.devices import make_accelerator
 from train.fit.distillation import known_as
-from train.fit.predict import digest, fingerprints_of
+from train.fit.predict import digest
 from train.fit.pruning import channels_left, pruned, recorded_precision, recorded_preset, shorter
 from train.fit.run import Experiment, Run
 from train.publish import hub
 from train.publish.card import add_measurement
-from train.scoring.results import as_json
 
 CALIBRATED_ON = 100  # recordings, at most, for the quantisation ranges of int8
 
@@ -149,13 +148,13 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     narrow = pruned(full, model, config, name, options.prune, clips, seed)
     run = Run(narrow, (seed,), options.out / "fine-tuning")
     run.state(seed, None).forget_other()
-    training = {**narrow.training(), "seed": seed, "licence": data.corpus.licence}
-    known = config.evaluation
-    model, config = fit_on_everything(run, narrow.front_end(), seed, as_json(training))
+    final_fit(run, narrow.front_end())
+    made, known = run.checkpoint_folder, config.evaluation
     if known is not None and not known.better_than_chance:
-        config = replace(config, evaluation=known)
-    save_checkpoint(options.out, model, config, config.training["stored_as"] == "float16")
-    write_fingerprints(options.out, fingerprints_of([clips], config.front_end.sample_rate))
+        carried = replace(read_config(made), evaluation=known)
+        write_atomically(made / CONFIG, carried.to_json().encode())
+    for name in (WEIGHTS, CONFIG):
+        (made / name).replace(options.out / name)
     shutil.rmtree(run.out)
     return options.out
 

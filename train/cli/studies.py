@@ -17,7 +17,6 @@ from cry_model.checkpoint import (
     write_atomically,
 )
 from cry_model.declared import read
-from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import list_models, make_front_end
 from cry_model.records import Calibration, Evaluation, words
 from cry_model.results import PREDICTIONS, RUN, whole_seeds, write_record
@@ -81,9 +80,6 @@ class CalibrateOptions(Options):
     checkpoint: Annotated[
         Path | None, option("folder of its checkpoint, updated too, with the metrics of all seeds")
     ] = None
-    teacher: Annotated[
-        str | None, option("the teacher, if the run is a student's", metavar="CHECKPOINT")
-    ] = None
     coverage: Coverage = PROMISED
 
 
@@ -126,17 +122,13 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
 
 
 def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibration:
-    """Calibrate on the predictions of the run of ``record``."""
+    """Calibrate on the predictions of the run of ``record``, with its teacher's temperature."""
     ran, labels = record["configuration"], record["labels"]
     table = whole_seeds(results.existing_predictions(options.results, labels), ran["folds"])
-    predicted = results.read_teacher(options.results, labels)
-    temperature = 1.0
-    if options.teacher is not None:
-        if predicted is None:
-            raise DataError("This run learnt from labels; leave --teacher out.")
-        _, teacher = load_checkpoint(find_checkpoint(options.teacher))
-        if teacher.calibration is not None:
-            temperature = teacher.calibration.temperature
+    predicted, temperature = results.read_teacher(options.results, labels), 1.0
+    if predicted is not None:
+        with results.trusting(options.results / RUN):
+            temperature = float(record["calibration"]["teacher_temperature"])
     facts = {name: ran[name] for name in ("dataset", "protocol", "folds")}
     return calibrate(table, labels, options.coverage, predicted, temperature, **facts)
 

@@ -81,10 +81,8 @@ def train_model(
     ) as bar:
 
         def report(epoch: int, curves: trainer.Curves) -> None:
-            if not bar.n:  # first epoch after resuming: earlier ones must not count for the rate
-                bar.initial = bar.n = epoch - 1
             bar.set_postfix(curves, refresh=False)
-            bar.update()
+            bar.update(epoch - bar.n)
             if run.track:
                 accelerator.log(curves, step=epoch)
 
@@ -242,12 +240,20 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
         taught = None if teacher is None else teacher.config.calibration
         temperature = 1.0 if taught is None else taught.temperature
         calibration = calibrate(whole, labels, run.coverage, predicted, temperature, **facts)
-    record = {**record, "calibration": None if calibration is None else asdict(calibration)}
+    cost = measure(experiment.model(0), experiment.preset.front_end.num_bands)
+    record = {
+        **record,
+        "calibration": None if calibration is None else asdict(calibration),
+        "labels": list(labels),
+        "seeds": sorted(set(whole["seed"].tolist())),
+        "parameters": cost.parameters,
+        "multiply_adds_5s": cost.multiply_adds,
+        "left_out": experiment.data.clips.left_out,
+    }
     if predicted is not None:
         facts = {"dataset": experiment.name, "folds": folds, "teacher": teacher.name}
         facts |= {"teacher_evaluation": teacher.config.evaluation}
         agreement = compare(recordings, predicted, labels, **facts)
-        record |= facts_of(experiment, agreement.seeds)
         files.write_run(folder, {**record, "agreement": asdict(agreement)})
         results.write_teacher(folder, predicted, labels)
         return agreement
@@ -259,22 +265,9 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
         part = recordings[recordings["recording"].map(rate_of) == rate]
         if part["label"].nunique() > 1:  # a score needs at least two labels
             scores[f"recording_{rate}_hz"] = files.score(part, labels, **facts)
-    record |= facts_of(experiment, scores["recording"].seeds)
     others = baselines(units, labels, protocol, folds, whole, experiment.on_features)
     files.write_run(folder, {**record, "baselines": others}, scores)
     return scores["recording"]
-
-
-def facts_of(experiment: Experiment, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """Return the entries of ``run.json`` besides configuration and scores."""
-    cost = measure(experiment.model(0), experiment.preset.front_end.num_bands)
-    return {
-        "labels": list(experiment.labels),
-        "seeds": list(seeds),
-        "parameters": cost.parameters,
-        "multiply_adds_5s": cost.multiply_adds,
-        "left_out": experiment.data.clips.left_out,
-    }
 
 
 def summary(system: str, measured: Evaluation | Agreement) -> str:
@@ -309,38 +302,30 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
     experiment, seed, folder = run.experiment, run.seeds[0], run.checkpoint_folder
     licence = experiment.data.corpus.licence
     training = results.as_json({**experiment.training(), "seed": seed, "licence": licence})
+    clips = experiment.everything
+    learnt, watched = hold_back(experiment, clips, seed)
     with run.lock(folder, patient=True):  # another protocol's run may be writing the same one
         if of_main(run.accelerator, lambda: is_there(run, training)):
             model, config = checkpoint.load_checkpoint(folder)
         else:
-            model, config = fit_on_everything(run, front_end, seed, training)
+            model = train_model(run, clips, front_end, seed, None)
+            half = fp16_error(model, front_end, clips) <= MAX_FP16_ERROR
+            facts = {
+                "stored_as": "float16" if half else "float32",
+                "recordings": len(learnt.items),
+                "held_back": 0 if watched is None else len(watched.items),
+                "environment": results.environment(run.accelerator),
+            }
+            config = experiment.checkpoint_config({**training, **facts})
         if run.accelerator.is_main_process:
             config = replace(config, **hardest(run))
             half = config.training.get("stored_as") == "float16"
             checkpoint.save_checkpoint(folder, model, config, half)
             if not experiment.on_features:  # rows of features have no audio to fingerprint
-                learnt, _ = hold_back(experiment, experiment.everything, seed)
                 rate = experiment.preset.front_end.sample_rate
                 write_fingerprints(folder, fingerprints_of([learnt], rate))
         run.state(seed, None).delete()
         run.accelerator.wait_for_everyone()
-
-
-def fit_on_everything(
-    run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
-) -> tuple[nn.Module, checkpoint.CheckpointConfig]:
-    """Fit on all recordings; return the model and its config, still without scores."""
-    experiment, clips = run.experiment, run.experiment.everything
-    model = train_model(run, clips, front_end, seed, None)
-    learnt, watched = hold_back(experiment, clips, seed)
-    change = fp16_error(model, front_end, clips)
-    facts = {
-        "stored_as": "float16" if change <= MAX_FP16_ERROR else "float32",
-        "recordings": len(learnt.items),
-        "held_back": 0 if watched is None else len(watched.items),
-        "environment": results.environment(run.accelerator),
-    }
-    return model, experiment.checkpoint_config({**training, **facts})
 
 
 def is_there(run: Run, training: dict[str, Any]) -> bool:
@@ -359,19 +344,14 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
 
     They are keyed by their names in the checkpoint's config; all are None without results.
     """
+    kinds = {"evaluation": Evaluation, "agreement": Agreement, "calibration": Calibration}
     expected = results.as_json(run.experiment.training())
     for protocol in reversed(PROTOCOLS):
         folder = run.cell(protocol).results_folder
         record = results.existing_record(folder) or {"configuration": {}}
-        measured = record.get("metrics", {}).get("recording")
-        alike, ran = record.get("agreement"), record["configuration"]
-        if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
+        found = {**record, "evaluation": record.get("metrics", {}).get("recording")}
+        measured, ran = found["evaluation"] or found.get("agreement"), record["configuration"]
+        if measured and all(ran.get(name) == value for name, value in expected.items()):
             with results.trusting(folder / files.RUN):
-                return {
-                    "evaluation": read(Evaluation | None, measured, "evaluation"),
-                    "agreement": read(Agreement | None, alike, "agreement"),
-                    "calibration": read(
-                        Calibration | None, record.get("calibration"), "calibration"
-                    ),
-                }
-    return {"evaluation": None, "agreement": None, "calibration": None}
+                return {n: read(kind | None, found.get(n), n) for n, kind in kinds.items()}
+    return dict.fromkeys(kinds)

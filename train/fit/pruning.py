@@ -27,7 +27,6 @@ from cry_model.networks.improved_ecapa_tdnn import (
     ImprovedECAPATDNN,
     MultiScaleDilatedStage,
     ReusedClassifier,
-    RSEMCABlock,
 )
 from cry_model.networks.registry import make_front_end
 from cry_model.sound.frontend import FrontEnd
@@ -45,82 +44,66 @@ SHORTER = 3
 Axis = tuple[str, ...]
 """The channel groups concatenated along a tensor axis, all of one size; () for an axis that is not
 pruned."""
-Axes = dict[str, tuple[Axis, ...]]
-"""Tensor of a state dict -> its first axes; axes and tensors not listed are not pruned."""
+Layers = dict[str, tuple[Axis, Axis]]
+"""Layer -> its output and input channels; a BatchNorm in it, or on its own, has the outputs'."""
 STREAM, MAPS = "stream", "map"
 """The groups of the residual stream, and of the queries and keys of an attention map."""
 
 
-def layer(name: str, out: Axis, into: Axis) -> Axes:
-    """Return the axes of a convolution or a linear layer."""
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
-
-
-def norm(name: str, on: Axis) -> Axes:
-    """Return the axes of a BatchNorm."""
-    return {f"{name}.{part}": (on,) for part in ("weight", "bias", "running_mean", "running_var")}
-
-
-def conv_norm(name: str, out: Axis, into: Axis) -> Axes:
-    """Return the axes of a :class:`~cry_model.networks.layers.ConvReLUBatchNorm`."""
-    return layer(f"{name}.0", out, into) | norm(f"{name}.2", out)
-
-
-def gate(name: str, on: Axis) -> Axes:
-    """Return the axes of a :class:`~cry_model.networks.layers.SqueezeExcitation`."""
+def gate(name: str, on: Axis) -> Layers:
+    """Return the layers of a :class:`~cry_model.networks.layers.SqueezeExcitation`."""
     hidden = (f"{name}.hidden",)
-    return layer(f"{name}.w1", hidden, on) | layer(f"{name}.w2", on, hidden)
+    return {f"{name}.w1": (hidden, on), f"{name}.w2": (on, hidden)}
 
 
-def stage_axes(name: str, stage: MultiScaleDilatedStage, inner: Axis) -> Axes:
-    """Return the axes of one stage; ``inner`` is the stream of its block's stages."""
+def stage_layers(name: str, stage: MultiScaleDilatedStage, inner: Axis) -> Layers:
+    """Return the layers of one stage; ``inner`` is the stream of its block's stages."""
     half = (f"{name}.half",)
-    found = conv_norm(f"{name}.dilated", inner, half)
+    found = {f"{name}.dilated": (inner, half)}
     if stage.mca is None:
-        return found | conv_norm(f"{name}.project", half, inner)
+        return {**found, f"{name}.project": (half, inner)}
     count = len(stage.mca.convs)
     into, out = (tuple(f"{name}.{way}{i}" for i in range(count)) for way in ("in", "out"))
     pooled = f"{name}.pooled"  # passes no convolution, so input and output are the same group
     branches = (*out, pooled)
-    for i in range(count):
-        found |= layer(f"{name}.mca.convs.{i}", (out[i],), (into[i],))
     return {
         **found,
-        **layer(f"{name}.mca.reduce", (*into, pooled), inner),
+        **{f"{name}.mca.convs.{i}": ((out[i],), (into[i],)) for i in range(count)},
+        f"{name}.mca.reduce": ((*into, pooled), inner),
         **gate(f"{name}.mca.recalibrate", branches),
-        **norm(f"{name}.norm", branches),
-        **conv_norm(f"{name}.project", half, branches),
+        f"{name}.norm": (branches, ()),
+        f"{name}.project": (half, branches),
     }
 
 
-def block_axes(name: str, block: RSEMCABlock) -> Axes:
-    """Return the axes of one block."""
-    stream, inner = (STREAM,), (f"{name}.inner",)
-    found = conv_norm(f"{name}.expand", inner, stream) | conv_norm(f"{name}.merge", stream, inner)
-    found |= gate(f"{name}.se", stream)
-    if block.attention is not None:
-        at = f"{name}.attention"
-        found |= gate(f"{at}.rse.se", stream) | layer(f"{at}.temporal_gate", (), stream)
-        found |= layer(f"{at}.channel_gate", stream, stream) | layer(f"{at}.out", stream, stream)
-    for i, stage in enumerate(block.res2.stages):
-        found |= stage_axes(f"{name}.res2.stages.{i}", stage, inner)
+def layers_of(model: ImprovedECAPATDNN) -> Layers:
+    """Return the layers of the whole system, some of which an ablation lacks."""
+    stream = (STREAM,)
+    tokens = stream * (model.pool_norm.num_features // model.channels)
+    found = {"stem": (stream, ()), "pool_norm": (tokens, ()), "classifier": ((), tokens)}
+    for i in (1, 2):
+        found |= {f"differential.{one}{i}": ((f"{MAPS}{i}",), stream) for one in ("q", "k")}
+    found["differential.v"] = (stream, stream)
+    for i, block in enumerate(model.blocks):
+        name, inner = f"blocks.{i}", (f"blocks.{i}.inner",)
+        found |= {f"{name}.expand": (inner, stream), f"{name}.merge": (stream, inner)}
+        found |= gate(f"{name}.se", stream) | gate(f"{name}.attention.rse.se", stream)
+        found[f"{name}.attention.temporal_gate"] = ((), stream)
+        found |= {f"{name}.attention.{one}": (stream, stream) for one in ("channel_gate", "out")}
+        for j, stage in enumerate(block.res2.stages):
+            found |= stage_layers(f"{name}.res2.stages.{j}", stage, inner)
     return found
 
 
-def axes_of(model: ImprovedECAPATDNN) -> Axes:
-    """Return the axes of the whole system."""
-    stream = (STREAM,)
-    tokens = stream * (model.pool_norm.num_features // model.channels)
-    found = conv_norm("stem", stream, ()) | norm("pool_norm", tokens)
-    found |= layer("classifier", (), tokens)
-    for i, block in enumerate(model.blocks):
-        found |= block_axes(f"blocks.{i}", block)
-    if model.differential is not None:
-        for i in (1, 2):
-            for one in ("q", "k"):
-                found |= layer(f"differential.{one}{i}", (f"{MAPS}{i}",), stream)
-        found |= layer("differential.v", stream, stream)
-    return {name: axes for name, axes in found.items() if name in model.state_dict()}
+def axes_of(model: ImprovedECAPATDNN) -> dict[str, tuple[Axis, ...]]:
+    """Return the first axes of each tensor of a state dict; others are not pruned."""
+    tensors = model.state_dict()
+    return {
+        name: axes[: tensors[name].dim()]
+        for layer, axes in layers_of(model).items()
+        for name in tensors
+        if name.startswith(f"{layer}.")
+    }
 
 
 def sizes_of(model: ImprovedECAPATDNN) -> dict[str, int]:
@@ -137,18 +120,13 @@ def heads_of(model: ImprovedECAPATDNN) -> int:
     return 1 if model.differential is None else model.differential.heads
 
 
-def can_be_pruned(model: nn.Module) -> bool:
-    """Return whether it is an improved ECAPA-TDNN, or an ablation, with its own classifier."""
-    fitted = isinstance(model, ImprovedECAPATDNN)
-    return fitted and not isinstance(model.classifier, ReusedClassifier)
-
-
 def channels_left(model: nn.Module, ratio: float) -> int:
     """Return the number of channels left, rounded to a multiple of twice the number of heads.
 
     Raise DataError if the model cannot be pruned, or if rounding leaves all its channels.
     """
-    if not can_be_pruned(model):
+    improved = isinstance(model, ImprovedECAPATDNN)
+    if not improved or isinstance(model.classifier, ReusedClassifier):
         raise DataError(
             "Only the improved ECAPA-TDNN and its ablations, fitted to labels, can be pruned; "
             "other systems, and students that reuse a classifier, cannot."

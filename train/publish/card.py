@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import math
 import platform
-import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +35,15 @@ ON_THE_HUB = {name: ["ashraq/esc50"] for name in ("esc10", "cries", "detector")}
 """Dataset -> Hub datasets with all or some of its recordings; other datasets are not there."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """Size, run time and precision of an exported file; None where not measured."""
-
-    name: str
-    megabytes: float
-    milliseconds: str | None
-    measured_on: str | None
-    machine: str | None
-    precision: str | None
-
-
 def model_card(
     config: CheckpointConfig,
     parameters: int,
     repo_id: str,
-    exported: Sequence[Exported] = (),
+    exported: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the README.md of a classifier or detector, for the repository "user/name".
 
-    ``exported`` are the exported files published with it."""
+    ``exported`` describes the exported files published with it, as :func:`read_exported` does."""
     evaluation = config.evaluation
     card = ModelCard.from_template(
         metadata(config, repo_id),
@@ -170,7 +156,7 @@ def add_measurement(path: Path) -> None:
     graph = onnx.load(str(path))
     quantised = any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
     facts = {entry.key: entry.value for entry in graph.metadata_props}
-    took = f"{statistics.median(times[WARM_UP:]):.2f}"
+    took = f"{np.median(times[WARM_UP:]):.2f}"
     machine = f"{platform.machine()}, onnxruntime {onnxruntime.__version__}"
     precision = "int8" if quantised else "float32"
     facts |= zip(MEASURED, (took, sound, machine, precision), strict=True)
@@ -193,9 +179,10 @@ def _input(config: CheckpointConfig) -> tuple[dict[str, np.ndarray], str]:
     return given, f"{seconds:g} s of sound"
 
 
-def read_exported(folder: Path, config: CheckpointConfig) -> list[Exported]:
-    """Describe the exported files in a checkpoint's folder; raise CheckpointError if one is
-    unusable or was exported from another checkpoint."""
+def read_exported(folder: Path, config: CheckpointConfig) -> list[dict[str, Any]]:
+    """Describe the exported files in a checkpoint's folder: name, megabytes, and :data:`MEASURED`,
+    None where not measured. Raise CheckpointError if one is unusable or was exported from another
+    checkpoint."""
     found = []
     for path in (folder / name for name in (MODEL, DETECTOR) if (folder / name).is_file()):
         _, own, facts = open_file(path)
@@ -204,6 +191,6 @@ def read_exported(folder: Path, config: CheckpointConfig) -> list[Exported]:
                 f"'{path}' was exported from another checkpoint; export this one again, or delete "
                 "the file."
             )
-        measured = {key: facts.get(key) for key in MEASURED}
-        found.append(Exported(path.name, path.stat().st_size / 2**20, **measured))
+        size = {"name": path.name, "megabytes": path.stat().st_size / 2**20}
+        found.append(size | {key: facts.get(key) for key in MEASURED})
     return found

@@ -264,7 +264,7 @@ def checkpoint_upload(folder: Path, repo_id: str, private: bool = False) -> Uplo
     exported = read_exported(folder, config)
     card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id, exported)
     files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
-    files |= {file.name: folder / file.name for file in exported}
+    files |= {file["name"]: folder / file["name"] for file in exported}
     return Upload(repo_id, "model", files, f"Publish {config.system}", private)
 
 
