@@ -1,7 +1,6 @@
 """Test pruned models against the full model with the pruned channels set to zero."""
 
 import re
-from functools import partial
 
 import pytest
 import torch
@@ -10,6 +9,8 @@ from cry_model import CryClassifier, FrontEnd
 from cry_model.checkpoint import read_config
 from cry_model.networks.registry import build_model
 from tests.train import small_fit
+from tests.train.folders import contents
+from tests.train.small_fit import CHECKPOINT
 from train.data.corpus import Corpus, DataError, Prepared
 from train.data.datasets.public import REASONS as LABELS
 from train.fit import pruning
@@ -38,64 +39,41 @@ def random_model(**settings):
     return model.eval()
 
 
-def silence(model, kept):
-    """Zero the pruned channels in the output of every module of a full model, by hooks.
-
-    Restates which module outputs which channels, by the module's name alone.
-    """
-
-    def mask(channels, module, _given, found):
-        out, *rest = found if isinstance(found, tuple) else (found,)
-        axis = -1 if isinstance(module, torch.nn.Linear) else 1
-        gone = [i for i in range(out.shape[axis]) if i not in channels]
-        out = out.index_fill(axis, torch.tensor(gone), 0)
-        return (out, *rest) if rest else out
-
-    def beside(groups, size=model.channels // 2):
-        return torch.cat([kept[group] + i * size for i, group in enumerate(groups)])
-
-    for name, module in model.named_modules():
-        own = name.rsplit(".", 1)[-1]
-        block, stage = ".".join(name.split(".")[:2]), ".".join(name.split(".")[:5])
-        if own in ("stem", "attention", "merge", "v"):
-            channels = kept["stream"]
-        elif own in ("expand", "dilated"):
-            channels = kept[f"{block}.inner"]
-        elif own == "project":
-            channels = kept[f"{stage}.half"]
-        elif own == "reduce":
-            channels = beside([f"{stage}.{g}" for g in ("in0", "in1", "in2", "pooled")])
-        elif own == "norm":
-            channels = beside([f"{stage}.{g}" for g in ("out0", "out1", "out2", "pooled")])
-        elif name.rsplit(".", 2)[-2:-1] == ["convs"]:
-            channels = kept[f"{stage}.out{own}"]
-        elif own == "w1":
-            channels = kept[f"{name.removesuffix('.w1')}.hidden"]
-        elif own in ("q1", "k1", "q2", "k2"):
-            channels = kept[f"map{own[1]}"]
-        elif own == "pool_norm":
-            tokens = module.num_features // model.channels
-            channels = beside(["stream"] * tokens, model.channels)
-        else:
-            continue
-        module.register_forward_hook(partial(mask, channels))
+def places(model, kept, axis):
+    """Return the indices of the kept channels on an axis."""
+    sizes = pruning.sizes_of(model)
+    return torch.cat([kept[group] + n * sizes[group] for n, group in enumerate(axis)])
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_a_pruned_model_matches_the_full_one_with_zeroed_channels(settings):
-    full = random_model(**settings)
+    """Check the groups, too: their channels can change order, within attention heads."""
+    full, features = random_model(**settings), torch.randn(3, 20, 40)
     narrow = build_model("improved-ecapa-tdnn", 5, 20, channels=16, **settings).eval()
-    sizes = pruning.sizes_of(narrow)
     scores = {name: torch.rand(size) for name, size in pruning.sizes_of(full).items()}
-    kept = pruning.most_important(scores, sizes, pruning.heads_of(full))
-    narrow.load_state_dict(pruning.keep(full, kept, 16))
-    features = torch.randn(3, 20, 40)
+    heads = pruning.heads_of(full)
+    kept = pruning.most_important(scores, pruning.sizes_of(narrow), heads)
+    order = {
+        name: torch.arange(len(score)).view(heads, -1)[:, torch.randperm(len(score) // heads)]
+        for name, score in scores.items()
+    }
     with torch.no_grad():
-        found = narrow(features)
         before = full(features)
-        silence(full, kept)
-        assert found == pytest.approx(full(features), abs=1e-5)
+        pruned = pruning.keep(full, kept, 16)
+        moved = {name: channels.flatten() for name, channels in order.items()}
+        full.load_state_dict(pruning.keep(full, moved, full.channels))
+        assert full(features) == pytest.approx(before, abs=1e-5)
+        narrow.load_state_dict(pruned)
+        found = narrow(features)
     assert found != pytest.approx(before, abs=1e-2)
+    full = random_model(**settings)
+    for name, tensor in full.state_dict().items():
+        for i, axis in enumerate(pruning.axes_of(full).get(name, ())):
+            if axis:
+                gone = set(range(tensor.shape[i])) - set(places(full, kept, axis).tolist())
+                tensor.index_fill_(i, torch.tensor(sorted(gone)), 0)
+    with torch.no_grad():
+        assert found == pytest.approx(full(features), abs=1e-5)
 
 
 def test_models_that_cannot_be_pruned_are_refused():
@@ -124,47 +102,28 @@ def test_channels_without_effect_are_pruned_first(clips, accelerator):
     assert sorted([*kept.tolist(), *useless.tolist()]) == list(range(32))
 
 
-# ``export --prune``
-
-
-@pytest.fixture(scope="module")
-def out(made_up_root, tmp_path_factory):
-    """Fit a system of 16 channels."""
+def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
+    made_up_root, examples, tmp_path, capsys
+):
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package)
-    out = tmp_path_factory.mktemp("pruning")
-    assert small_fit.fit(made_up_root, out, "--set", "channels=16") == 0
-    return out
-
-
-def export(root, out, to):
-    checkpoint = next((out / "checkpoints").iterdir())
+    assert small_fit.fit(made_up_root, tmp_path, "--set", "channels=16") == 0
+    checkpoint, to = tmp_path / CHECKPOINT, tmp_path / "small"
     how = (checkpoint, "--device", "cpu", "--prune", 0.5, "--int8")
-    return small_fit.command("export", root, to, *how)
-
-
-def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
-    out, made_up_root, examples, tmp_path, capsys
-):
-    assert export(made_up_root, out, tmp_path) == 0
+    assert small_fit.command("export", made_up_root, to, *how) == 0
     assert "8 of 16 channels are kept" in capsys.readouterr().out
-    sent = checkpoint_upload(tmp_path, "someone/small").files
+    sent = checkpoint_upload(to, "someone/small").files
     assert {"model.safetensors", "config.json", "model.onnx"} <= sent.keys()
-    config = read_config(tmp_path)
+    config, full = read_config(to), read_config(checkpoint).evaluation
     assert (config.settings["channels"], config.calibration) == (8, None)
-    full = read_config(next((out / "checkpoints").iterdir())).evaluation
     assert not full.better_than_chance  # after one epoch: the pruned model must not name one either
     assert config.evaluation == full
     clip = examples / "synthetic_rhythmic.wav"
-    exported = CryClassifier.from_pretrained(tmp_path, backend="onnx").predict(clip)
-    expected = CryClassifier.from_pretrained(tmp_path).predict(clip).probabilities
+    exported = CryClassifier.from_pretrained(to, backend="onnx").predict(clip)
+    expected = CryClassifier.from_pretrained(to).predict(clip).probabilities
     assert exported.probabilities == pytest.approx(expected, abs=0.1)  # int8 rounds
-    assert not (tmp_path / "fine-tuning").exists()
-
-
-def test_a_pruned_export_does_not_replace_the_full_model(out, made_up_root, capsys):
-    checkpoint = next((out / "checkpoints").iterdir())
-    before = (checkpoint / "model.safetensors").read_bytes()
-    assert export(made_up_root, out, checkpoint) == 2
+    assert not (to / "fine-tuning").exists()
+    before = contents(checkpoint)
+    assert small_fit.command("export", made_up_root, checkpoint, *how) == 2  # over the full model
     assert "choose another --out" in capsys.readouterr().err
-    assert (checkpoint / "model.safetensors").read_bytes() == before
+    assert contents(checkpoint) == before
