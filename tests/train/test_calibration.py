@@ -27,9 +27,6 @@ def one_hot(labels, classes=3):
     return np.eye(classes)[labels]
 
 
-# The threshold
-
-
 def babies(rng, count):
     """Simulate recordings of ``count`` babies: frequent criers are easy, rare ones are hard.
 
@@ -71,9 +68,6 @@ def test_coverage_holds_for_new_babies_only_if_groups_are_used():
     assert np.mean(by_group) > 0.8 - 2 * error
     assert np.mean(by_group) < 0.8 + 1 / 26 + 2 * error  # and is not too conservative
     assert np.mean(by_recording) < 0.75
-
-
-# The measured coverage and set sizes
 
 
 def synthetic():
@@ -151,9 +145,6 @@ def test_calibration_refuses_recordings_split_over_folds():
         calibrate(table, LABELS, **FACTS)
 
 
-# The command
-
-
 def test_the_command_changes_only_run_and_config(copied_fit):
     folder, checkpoint = copied_fit / RESULTS, copied_fit / CHECKPOINT
     before, run = contents(copied_fit), json.loads((folder / "run.json").read_text())
@@ -171,7 +162,6 @@ def test_the_command_changes_only_run_and_config(copied_fit):
 @pytest.mark.parametrize(
     ("where", "more", "said"),
     [
-        (RESULTS, ["--teacher", CHECKPOINT], "learnt from labels"),
         (RESULTS, ["--checkpoint", "other"], "is not a checkpoint of this run"),
         (RESULTS, ["--checkpoint", "nowhere"], "There is no config.json"),
         (RESULTS.parent, [], "There is no finished run in"),

@@ -32,9 +32,6 @@ def results_in(out):
     return pd.read_csv(out / RESULTS / "predictions.csv"), record
 
 
-# Its output
-
-
 @pytest.mark.parametrize(
     ("name", "below"),
     [
@@ -70,9 +67,12 @@ def test_predictions_cover_every_recording_and_match_the_record(finished_fit):
     assert record["parameters"] == sum(weight.numel() for weight in model.parameters())
 
 
-def test_the_checkpoint_predicts_and_has_the_measured_numbers(finished_fit, made_up_root):
+def test_the_checkpoint_predicts_with_the_measured_numbers_and_remembers(
+    finished_fit, made_up_root
+):
     classifier = cry_model.CryClassifier.from_pretrained(finished_fit / CHECKPOINT)
-    prediction = classifier.predict(next(made_up_root.rglob("*.wav")))
+    files = list(made_up_root.rglob("*.wav"))
+    prediction = classifier.predict(files[0])
     assert tuple(prediction.probabilities) == LABELS
     _, record = results_in(finished_fit)
     assert prediction.evaluation.recall == record["metrics"]["recording"]["recall"]
@@ -80,6 +80,8 @@ def test_the_checkpoint_predicts_and_has_the_measured_numbers(finished_fit, made
     assert prediction.calibration.promised == 0.8
     assert prediction.prediction_set is not None
     assert classifier.config.training["recordings"] == 30
+    known = load_fingerprints(finished_fit / CHECKPOINT)
+    assert sum(known.know(audio.load(path)) for path in files) > 0.9 * len(files)
 
 
 def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
@@ -94,9 +96,6 @@ def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
     tags = {"loss", "rate", "validation loss", "validation balanced accuracy"}
     assert set(curves.Tags()["scalars"]) == tags
     assert [event.step for event in curves.Scalars("loss")][:2] == [1, 2]
-
-
-# Resuming from existing results
 
 
 def test_finished_folds_are_not_fitted_again(finished_fit, made_up_root, monkeypatch):
@@ -142,9 +141,6 @@ def test_the_checkpoint_reports_the_hardest_protocol(made_up_root, tmp_path):
     assert len(weights) == 1
 
 
-# Model selection in an outer fold's training part never sees its test part
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_training_part_excludes_the_outer_test_fold(clips, protocol):
     units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
@@ -169,9 +165,6 @@ def test_a_trial_is_scored_on_inner_folds_without_a_final_model(made_up_root, tm
     assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 0
 
 
-# With few packages besides torch installed
-
-
 BARE = """
 import sys
 absent = "gradio", "plotly", "librosa", "soundfile", "av", "soxr", "matplotlib", "tensorboard"
@@ -187,9 +180,3 @@ def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_p
     path = cache_path(tmp_path, "donateacry", BEST.front_end)
     python("-c", BARE, *words(tmp_path / "nowhere", tmp_path, "--dataset", path))
     assert (tmp_path / CHECKPOINT / WEIGHTS).exists()
-
-
-def test_a_fit_leaves_fingerprints(finished_fit, made_up_root):
-    known = load_fingerprints(finished_fit / CHECKPOINT)
-    heard = [known.know(audio.load(path)) for path in made_up_root.rglob("*.wav")]
-    assert sum(heard) / len(heard) > 0.9

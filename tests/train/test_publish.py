@@ -248,26 +248,21 @@ def test_stray_files_are_not_published_and_incomplete_copies_refused(tmp_path):
         space_files(tmp_path)
 
 
-def test_a_space_is_created_with_its_files_and_model(hub, publish_space):
-    done = publish_space("--model", "user/cry@v1")
+def test_a_space_is_created_once_and_later_without_its_old_files(hub, publish_space):
+    model, sent = "user/cry@v1", contents()
+    done = publish_space("--model", model)
     assert done.status == 0, done.err
-    repository, sent = hub.repositories["spaces/user/page"], contents()
-    assert (repository.sdk, repository.variables) == ("gradio", {"CRY_MODEL": "user/cry@v1"})
-    sent[CARD] = space_upload("user/page", model="user/cry@v1").files[CARD]
-    assert repository.files() == {".gitattributes": b"", **sent}
+    repository, card = hub.repositories["spaces/user/page"], space_upload("user/page", model=model)
+    assert (repository.sdk, repository.variables) == ("gradio", {"CRY_MODEL": model})
+    assert repository.files() == {".gitattributes": b"", **sent, CARD: card.files[CARD]}
     assert f"{hub.url}/spaces/user/page/commit/" in done.out
-
-
-def test_publishing_a_space_is_idempotent_and_removes_old_files(hub, publish_space):
-    publish_space("--model", "user/cry")
-    publish_space("--model", "user/cry")
-    repository = hub.repositories["spaces/user/page"]
+    publish_space("--model", model)
     assert len(repository.commits) == 2
     assert hub.count("POST /api/spaces/user/page/variables") == 1  # each change restarts the Space
     repository.commits[-1].update({"cry_model/old.py": b"", "notes.md": b"", "app.py": b"old"})
     assert publish_space().status == 0
-    assert repository.files() == {".gitattributes": b"", "notes.md": b"", **contents()}
-    assert repository.variables == {"CRY_MODEL": "user/cry"}
+    assert repository.files() == {".gitattributes": b"", "notes.md": b"", **sent}
+    assert repository.variables == {"CRY_MODEL": model}
 
 
 TO = ("--publish", "user/cry")

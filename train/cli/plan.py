@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 
-from cry_model.networks.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
+from cry_model.networks.registry import ON_FEATURES, ON_SPECTROGRAMS, get_system, list_models
 from cry_model.sound.front_end_config import AcousticConfig, FrontEndConfig
 from train.data.cache import DATASETS, SUFFIX, find_corpus, with_folds, with_unlabelled
 from train.data.corpus import (
@@ -33,7 +34,7 @@ from train.fit.presets import (
     usual_preset,
     usual_settings,
 )
-from train.fit.run import REUSED, Experiment, Run, build, settings_of
+from train.fit.run import REUSED, Experiment, Run, build
 
 if TYPE_CHECKING:
     from train.cli.options import FitOptions, FittingOptions
@@ -108,7 +109,8 @@ def require_settings(
     system: str, preset: Preset, changed: Iterable[str], settings: Mapping[str, Any]
 ) -> None:
     """Raise DataError if a system has no such setting as one in ``changed``, or rejects a value."""
-    known = settings_of(system) - {REUSED}
+    _, _, *names = inspect.signature(get_system(system).factory).parameters
+    known = {*names} - {REUSED}
     if REUSED in changed:
         raise DataError(f"{REUSED} is set by --teacher; leave it out.")
     for name in set(changed) - known:

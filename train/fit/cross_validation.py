@@ -21,7 +21,7 @@ from cry_model.declared import read
 from cry_model.fingerprint import write_fingerprints
 from cry_model.networks.registry import measure
 from cry_model.records import Agreement, Calibration, Evaluation, words
-from train.data.corpus import Clips, DataError, TableFrontEnd, join
+from train.data.corpus import ONLY_LEARNT, Clips, DataError, TableFrontEnd, join
 from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit import trainer
 from train.fit.devices import as_found, of_main, same_threads
@@ -215,7 +215,8 @@ def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
     if experiment.teacher_predictions is not None:  # evaluated against the teacher's predictions
         return
     require_two_labels(experiment.units.items, f"The data read from {experiment.name}")
-    require_two_labels(experiment.tested, f"The test data of {experiment.name}")
+    tested = [item for item in experiment.units.items if item.fold != ONLY_LEARNT]
+    require_two_labels(tested, f"The test data of {experiment.name}")
     for seed in seeds if experiment.teacher is None else ():
         for fold in range(experiment.folds):
             learnt, _ = experiment.fold(seed, fold)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,14 +17,12 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from cry_model.checkpoint import CheckpointConfig
-from cry_model.networks.registry import build_model, get_system
+from cry_model.networks.registry import build_model
 from cry_model.sound.front_end_config import AcousticConfig
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import (
-    ONLY_LEARNT,
     Clips,
     DataError,
-    Item,
     Prepared,
     TableFrontEnd,
     cut_before_splitting,
@@ -40,12 +37,6 @@ from train.scoring.results import Cell, TeacherPredictions
 
 REUSED = "reused_classifier"
 """The setting that only a teacher may give its student."""
-
-
-def settings_of(system: str) -> set[str]:
-    """Return the names of the settings that a system's constructor accepts."""
-    _, _, *names = inspect.signature(get_system(system).factory).parameters
-    return set(names)
 
 
 def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) -> nn.Module:
@@ -111,11 +102,6 @@ class Experiment:
         fold_of = split(self.units.items, self.protocol, self.folds, seed)
         learnt, tested = learnt_from(fold_of, fold), np.flatnonzero(fold_of == fold)
         return self.units.subset(learnt), self.units.subset(tested)
-
-    @property
-    def tested(self) -> tuple[Item, ...]:
-        """Return the units that some fold tests: all, or else the corpus's own test part."""
-        return tuple(item for item in self.units.items if item.fold != ONLY_LEARNT)
 
     @property
     def on_features(self) -> bool:

@@ -71,7 +71,8 @@ def model_card(
 def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
     """Return the metadata that the Hub indexes and shows next to the text."""
     results = [] if config.evaluation is None else eval_results(config.evaluation)
-    based_on = base_models(config.training)
+    facts = (config.training.get(name) or {} for name in ("teacher", "start"))
+    based_on = list(dict.fromkeys(own["name"] for own in facts if "/" in str(own.get("name"))))
     return ModelCardData(
         license="apache-2.0",
         library_name="pytorch",
@@ -79,16 +80,10 @@ def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
         tags=[TASK, "infant-cry", config.system],
         datasets=ON_THE_HUB.get(str(config.training.get("dataset"))),
         metrics=[result.metric_type for result in results] or None,
-        base_model=based_on or None,
+        base_model=based_on or None,  # teacher and initial weights, if they are on the Hub
         model_name=repo_id.split("/")[-1],
         eval_results=results or None,
     )
-
-
-def base_models(training: Mapping[str, Any]) -> list[str]:
-    """Return the teacher and the pretrained checkpoint of a fit, if they are on the Hub."""
-    facts = (training.get(name) or {} for name in ("teacher", "start"))
-    return list(dict.fromkeys(own["name"] for own in facts if "/" in str(own.get("name"))))
 
 
 def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:

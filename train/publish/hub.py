@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -309,19 +309,14 @@ def space_upload(repo_id: str, private: bool = False, model: str | None = None) 
     the revision is a branch or a tag, which the Hub does not support there. Raise PublishError if a
     repository name is invalid, or if files of the page are missing.
     """
-    files: dict[str, Path | bytes] = {**space_files()}
+    files: dict[str, Any] = space_files()  # path -> a local file, or the content itself
     if model is not None:
         name, _, revision = model.partition("@")
         check_repo_id(name)
-        files[CARD] = header_with(space_files()[CARD].read_text(encoding="utf-8"), name, revision)
+        card = SpaceCard(files[CARD].read_text(encoding="utf-8"))
+        card.data.models = [name]
+        if not revision or re.fullmatch("[0-9a-f]{40}", revision):
+            card.data.preload_from_hub = [f"{name} {CONFIG},{WEIGHTS} {revision}".strip()]
+        files[CARD] = str(card).encode()
     variables = {} if model is None else {"CRY_MODEL": model}
     return Upload(repo_id, "space", files, "Publish the page", private, variables)
-
-
-def header_with(readme: str, model: str, revision: str) -> bytes:
-    """Return README.md with a checkpoint added to its header, for a link and for preloading."""
-    card = SpaceCard(readme)
-    card.data.models = [model]
-    if not revision or re.fullmatch("[0-9a-f]{40}", revision):
-        card.data.preload_from_hub = [f"{model} {CONFIG},{WEIGHTS} {revision}".strip()]
-    return str(card).encode()
