@@ -23,8 +23,7 @@ import cry_model
 from cry_model import FrontEnd
 from tests.hub import WRITER, environment
 from tests.train import small_fit
-from tests.train.killed_fit import arguments
-from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, python
+from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, arguments, python
 from train.data.corpus import DataError
 from train.fit import devices
 from train.fit.devices import as_found, make_accelerator

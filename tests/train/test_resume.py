@@ -12,8 +12,7 @@ import torch
 
 from cry_model.results import read_record, write_run
 from tests.train import small_fit
-from tests.train.killed_fit import arguments
-from tests.train.small_fit import CHECKPOINT, RESULTS, python
+from tests.train.small_fit import CHECKPOINT, RESULTS, arguments, python
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.fit.devices import as_found, ask_for_determinism
@@ -32,7 +31,7 @@ def test_a_fit_killed_in_any_write_ends_with_the_same_weights(made_up_root, tmp_
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(arguments(made_up_root, whole)) == 0
     threads = f"{torch.get_num_threads()}"
-    python("-m", "tests.train.killed_fit", made_up_root, killed, OMP_NUM_THREADS=threads)
+    python("-m", "tests.train.small_fit", made_up_root, killed, OMP_NUM_THREADS=threads)
     assert len(outcome(whole)) == 2
     assert outcome(killed) == outcome(whole)
     assert not list(killed.rglob("*.pt"))  # a finished fit keeps no state

@@ -145,7 +145,7 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     )
     clips, _ = hold_back(full, data.clips, seed)
     name = known_as(options.checkpoint)
-    narrow = pruned(full, model, config, name, options.prune, clips, seed)
+    narrow = pruned(full, model, config, name, left, clips, seed)
     run = Run(narrow, (seed,), options.out / "fine-tuning")
     run.state(seed, None).forget_other()
     final_fit(run, narrow.front_end())

@@ -230,20 +230,19 @@ def shorter(preset: Preset) -> Preset:
 
 def pruned(
     experiment: Experiment,
-    model: nn.Module,
+    model: ImprovedECAPATDNN,
     config: CheckpointConfig,
     name: str,
-    ratio: float,
+    left: int,
     clips: Clips,
     seed: int,
 ) -> Experiment:
     """Prune a model; return the experiment that fine-tunes it, with the full model as teacher.
 
     ``experiment`` and ``clips`` are those that the full model was trained with; no other data is
-    used. ``config`` and ``name`` are of its checkpoint; ``seed`` draws the batches that measure
-    importance. Raise DataError if the model cannot be pruned.
+    used. ``config`` and ``name`` are of its checkpoint; :func:`channels_left` gives ``left``;
+    ``seed`` draws the batches that measure importance.
     """
-    left = channels_left(model, ratio)
     device = experiment.accelerator.device
     model = model.to(device)
     settings = {**config.settings, "channels": left}
