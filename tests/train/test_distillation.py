@@ -84,8 +84,6 @@ def test_a_teacher_fitted_on_the_corpus_prevents_measurement(
     assert cry_model.load_checkpoint(tmp_path / "out" / CHECKPOINT)[1].evaluation is None
 
 
-# A student on unlabelled cries, measured by its agreement with the teacher
-
 SIX = ("awake", "diaper", "hug")
 
 
@@ -206,9 +204,6 @@ def test_a_student_regresses_features_and_reuses_the_classifier(mlp, root, accel
     with torch.no_grad():
         answer = student(front_end(waves))
         torch.testing.assert_close(answer, teacher.model.answer(embedding[0].clamp(-5, 5)))
-
-
-# A fit that starts from the weights of another
 
 
 def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):

@@ -38,9 +38,6 @@ def test_impossible_folds_or_folders_are_refused(refused, words, said):
     assert said in refused(*words)
 
 
-# Results of another run, or damaged ones
-
-
 def test_other_settings_or_sound_are_refused(finished_fit, made_up_root, tmp_path, refused):
     assert "other settings" in refused("--preset", "paper", out=finished_fit)
     shutil.copytree(made_up_root / "donateacry", tmp_path / "donateacry")
@@ -72,9 +69,6 @@ def test_a_damaged_file_is_refused_before_anything_is_fitted(copied_fit, refused
     assert str(path) in said
     assert "restore" in said
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
-
-
-# A single label cannot be learnt or evaluated
 
 
 @pytest.fixture

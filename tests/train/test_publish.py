@@ -121,8 +121,6 @@ def test_files_ignored_by_the_repository_are_reported(hub, publish):
     assert refused(publish(), f"user/cry lacks {WEIGHTS}", ".gitignore")
 
 
-# A Hub that fails or is busy, and servers that are no Hub
-
 BUSY = Answer(409, {"error": "another conflicting operation is in progress"})
 LATER = Answer(429, {"error": "slow down"}, Retry_After="1")
 LIMIT = Answer(429, {"error": "slow down"}, RateLimit='"api";r=0;t=1')
@@ -181,9 +179,6 @@ def test_responses_that_are_not_the_hubs_are_refused(hub, publish, step, body):
     commits = [c for r in hub.repositories.values() for c in r.commits]
     assert all(set(files) == {".gitattributes"} for files in commits)
     assert complete(hub, publish("--private"))
-
-
-# The page as a Space
 
 
 def contents():

@@ -90,9 +90,6 @@ def test_other_threads_are_reported_and_refused_if_deterministic(copied_fit, mad
     assert main([*words, "--deterministic"]) == 0  # nothing remains to be fitted
 
 
-# Disk errors: one sentence, and no partial files
-
-
 @pytest.mark.parametrize(
     ("number", "advice"),
     [

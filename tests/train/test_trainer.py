@@ -96,9 +96,6 @@ def test_weight_average_matches_torch_with_a_rising_decay():
         torch.testing.assert_close(a, b)
 
 
-# Early stopping uses validation recordings of the training part, and never a test fold
-
-
 def test_validation_scores_match_scikit_learn(clips, monkeypatch):
     uneven, rng = clips.subset(range(27)), np.random.default_rng(0)
     labels = uneven.labels.numpy()
@@ -145,9 +142,6 @@ def test_training_and_validation_exclude_the_test_fold(clips, accelerator, tmp_p
         assert watched | learnt | tested == {item.group for item in items}
         assert None in {item.label for item in given.clips.items}
         assert None not in {item.label for item in given.validation.items}
-
-
-# Weights in 16 bits: only where the measured change of every probability is negligible
 
 
 def test_fp16_error_is_that_of_the_reloaded_checkpoint(clips, tmp_path):
