@@ -1,4 +1,4 @@
-"""Run ``python -m train prepare``, ``fit`` and ``fingerprint``, and summarise a corpus."""
+"""Run ``python -m train prepare`` and ``fit``, and summarise a corpus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

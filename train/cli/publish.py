@@ -153,8 +153,8 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     if known is not None and not known.better_than_chance:
         carried = replace(read_config(made), evaluation=known)
         write_atomically(made / CONFIG, carried.to_json().encode())
-    for name in (WEIGHTS, CONFIG):
-        (made / name).replace(options.out / name)
+    for file in (WEIGHTS, CONFIG):
+        (made / file).replace(options.out / file)
     shutil.rmtree(run.out)
     return options.out
 
