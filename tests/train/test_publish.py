@@ -181,10 +181,6 @@ def test_responses_that_are_not_the_hubs_are_refused(hub, publish, step, body):
     assert complete(hub, publish("--private"))
 
 
-def contents():
-    return {name: path.read_bytes() for name, path in space_files().items()}
-
-
 def header_and_rest(readme):
     header, rest = readme.decode().split("---\n", 2)[1:]
     return yaml.safe_load(header), rest
@@ -244,7 +240,7 @@ def test_stray_files_are_not_published_and_incomplete_copies_refused(tmp_path):
 
 
 def test_a_space_is_created_once_and_later_without_its_old_files(hub, publish_space):
-    model, sent = "user/cry@v1", contents()
+    model, sent = "user/cry@v1", {n: path.read_bytes() for n, path in space_files().items()}
     done = publish_space("--model", model)
     assert done.status == 0, done.err
     repository, card = hub.repositories["spaces/user/page"], space_upload("user/page", model=model)
