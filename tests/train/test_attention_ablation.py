@@ -20,7 +20,7 @@ from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.data.datasets.public import REASONS as LABELS
 from train.scoring.results import Cell
-from train.studies.attention_ablation import PLACES, ablated, averaging
+from train.studies.attention_ablation import PLACES, ablated, recorded
 
 
 def ablation(name, gates):
@@ -49,15 +49,15 @@ def test_ablated_logits_match_the_reference_and_the_model_is_restored(settings, 
         gates = [a_c.mean(0, keepdim=True) for a_c in maps.channel]  # (1, channels) for each block
     else:
         gates = [s.mean(0).flatten(1) for s in maps.multi_scale]  # (stages, 2 channels)
-    with averaging(model) as averages:
+    with recorded(model) as own:
         for batch in features.split(4):  # pieces have equal weight, not batches
             model(batch)
-    with ablated(model, name, averages):
+    with ablated(model, name, own):
         found = model(features)
     expected = logits_by_hand(model, features, ablation(name, gates))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
     assert (found - fitted).abs().max() > 1e-5  # the ablation has an effect here
-    with pytest.raises(RuntimeError), ablated(model, name, averages):
+    with pytest.raises(RuntimeError), ablated(model, name, own):
         model(features[:, :2])  # fails midway: wrong number of bands
     assert torch.equal(model(features), fitted)
 

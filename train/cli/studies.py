@@ -13,7 +13,6 @@ from cry_model.checkpoint import (
     CheckpointConfig,
     CheckpointError,
     load_checkpoint,
-    to_json,
     write_atomically,
 )
 from cry_model.declared import read
@@ -162,15 +161,11 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
     folds, count = options.folds, options.permutations
     for protocol in options.protocols:
         found = chance(clips, name, data.corpus.labels, front_end, protocol, folds, count)
-        folder = options.out / "results" / name / protocol
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / CHANCE, (to_json(asdict(found)) + "\n").encode())
+        results.write_json(options.out / "results" / name / protocol / CHANCE, found)
         print(f"{name}, {protocol}, a linear classifier, per recording:")
-        for metric, one in found.scores.items():
-            print(
-                f"  {words(metric)}: true labels {one.value:.3f}; permuted {one.mean:.3f}, middle "
-                f"95% {one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
-            )
+        told = "true labels {value:.3f}; permuted {mean:.3f}, middle 95% {low:.3f} to {high:.3f}"
+        for metric, one in found["scores"].items():
+            print(f"  {words(metric)}: {told.format(**one)}; p = {one['p']:.3f}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +205,7 @@ def run_ablate_attention(options: AblateAttentionOptions) -> None:
                 run = rebuild(cell, config, options.data_root, options.cache, accelerator)
                 with run.lock(cell.results_folder):  # so that no fit changes the folds meanwhile
                     found = attention_ablation.measure(run, cell.saved)
-                    cell.write(EFFECT, found)
+                    results.write_json(cell.results_folder / EFFECT, found)
                 said = attention_ablation.describe(found)
             print(f"{cell}: {said}", flush=True)
         except (CheckpointError, DataError) as error:

@@ -18,7 +18,7 @@ from cry_model.calibration import (
 )
 from cry_model.metrics import bootstrap_sums, calibration_sums, mean
 from cry_model.records import LABELS, TEACHER, Calibration, Estimate
-from cry_model.results import probability_columns, recording_means
+from cry_model.results import probabilities_of, recording_means
 from train.data.corpus import DataError
 from train.scoring.results import TeacherPredictions
 
@@ -63,7 +63,7 @@ def calibrate(
     """
     rows = held_out(table, labels)
     groups = rows["group"].to_numpy(dtype=str)
-    probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
+    probabilities = probabilities_of(rows, labels)
     if teacher_predictions is None:
         targets = one_hot(rows, labels)
     else:
@@ -73,7 +73,9 @@ def calibrate(
     tested = rows.groupby(["seed", "fold"]).indices.values()
     scaled, sets = crossed(probabilities, targets, groups, tested, promised)
     frequencies = group_weights(groups) @ targets
-    always = constant_set(frequencies, promised)
+    order = np.argsort(-frequencies, kind="stable")
+    enough = frequencies[order].cumsum() >= promised - 1e-12
+    always = order[: int(enough.argmax()) + 1]  # the fewest classes that reach the coverage
     return Calibration(
         against=LABELS if teacher_predictions is None else TEACHER,
         teacher_temperature=None if teacher_predictions is None else teacher_temperature,
@@ -166,13 +168,6 @@ def error(probabilities: Array, targets: Array, groups: NDArray[np.str_]) -> Est
     guess, weights = probabilities.argmax(1), group_weights(groups)
     right = np.take_along_axis(targets, guess[:, None], 1)[:, 0]
     return bootstrap_sums(calibration_sums(probabilities.max(1), right, weights), groups.tolist())
-
-
-def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
-    """Return the fewest classes whose frequencies (classes,) sum to the target coverage."""
-    order = np.argsort(-frequencies, kind="stable")
-    reached = frequencies[order].cumsum() >= promised - 1e-12
-    return order[: int(reached.argmax()) + 1]
 
 
 def _share(values: Array | NDArray[np.bool_], groups: NDArray[np.str_]) -> float:

@@ -70,6 +70,12 @@ def as_json(facts: Any) -> dict[str, Any]:
     return json.loads(json.dumps(facts, default=asdict))
 
 
+def write_json(path: Path, found: Any) -> None:
+    """Write measurements, which may contain records."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, f"{to_json(as_json(found))}\n".encode())
+
+
 def existing_record(folder: Path) -> dict[str, Any] | None:
     """Return the contents of ``run.json``, None if missing; raise DataError if damaged."""
     path = folder / files.RUN
@@ -83,8 +89,7 @@ def write_teacher(
     """Write ``teacher.csv``: the teacher's probabilities per recording, columns ``t_<label>``."""
     table = pd.DataFrame(teacher_predictions.values(), columns=[f"t_{label}" for label in labels])
     table.insert(0, "recording", list(teacher_predictions))
-    csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    write_atomically(folder / TEACHER, csv.encode())
+    files.write_predictions(folder, table, TEACHER)
 
 
 def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
@@ -161,10 +166,6 @@ class Cell:
             if name and (at / CONFIG).is_file():
                 found.append((int(name[1]), int(name[2]), at))
         return sorted(found)
-
-    def write(self, name: str, found: Any) -> None:
-        """Write measurements, which may contain records, next to the predictions."""
-        write_atomically(self.results_folder / name, f"{to_json(as_json(found))}\n".encode())
 
 
 def find_cells(

@@ -1,16 +1,12 @@
 """Ablate the attentions of trained models: make each uniform or constant, with all weights kept.
 
 An ablation replaces a gate or map where it is computed, so later layers see its effect: in block 2
-the mean of A_t is taken over the A_t that results from the ablated block 1. Shapes are as in
-:mod:`cry_model.networks.layers`. ``differential``: A_1 and A_2 are 1 / N everywhere. ``temporal``:
-A_t of each block is, at every frame, its mean over the piece's frames; ``channel``: A_c is its mean
-over channels; ``multi_scale``: the gate s of each stage is its mean over branches and channels.
-``channel_fixed``, ``multi_scale_fixed``: these gates are their averages over many pieces, which
-keeps learnt channel and scale weights but removes the dependence on the input.
-
-Every fold's model predicts its held-out pieces, unchanged and with each attention ablated; folds
-and seeds are pooled like predictions. :func:`measure` returns the contents of
-``attention_effect.json``, next to a run's ``predictions.csv``, with 95 % intervals over groups.
+the mean of A_t is taken over the A_t that results from the ablated block 1. ``differential``: A_1
+and A_2 are 1 / N everywhere. ``temporal``: A_t of each block is, at every frame, its mean over the
+piece's frames; ``channel``: A_c is its mean over channels; ``multi_scale``: the gate s of each
+stage is its mean over branches and channels. ``channel_fixed``, ``multi_scale_fixed``: these gates
+are their averages over many pieces, which keeps learnt channel and scale weights but removes the
+dependence on the input.
 """
 
 from __future__ import annotations
@@ -52,10 +48,10 @@ PLACES: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
 queries, or the inputs of the gate's sigmoid."""
 FIXED = ("channel_fixed", "multi_scale_fixed")
 
-Averages = Mapping[nn.Module, Tensor]
-"""Layer -> the mean of the gate that it determines, (channels,) in float64."""
-Hook = Callable[[nn.Module, object, Tensor], Tensor]
-"""Layer, its inputs and its output -> the output that replaces it."""
+Gates = Mapping[nn.Module, Sequence[Tensor]]
+"""Layer -> batches of the gate that it determines, (pieces, channels) each, in float64."""
+Hook = Callable[[nn.Module, object, Tensor], Tensor | None]
+"""Layer, its inputs and its output -> the output that replaces it, or None to keep it."""
 
 
 def ablations(model: nn.Module) -> tuple[str, ...]:
@@ -71,41 +67,32 @@ def deciding(model: nn.Module, name: str) -> list[nn.Module]:
 
 
 @contextlib.contextmanager
-def ablated(model: nn.Module, name: str, averages: Averages) -> Iterator[None]:
-    """Ablate an attention of a model in eval mode within the context, with its own averages."""
+def ablated(model: nn.Module, name: str, gates: Gates) -> Iterator[None]:
+    """Ablate an attention of a model in eval mode within the context, with its own gates."""
 
-    def uniform(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        return torch.zeros_like(output)  # zero queries make all logits equal: the softmax is 1 / N
-
-    def without_preference(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        gate = torch.sigmoid(output.double()).mean(-1, keepdim=True)  # over frames, or channels
+    def ablate(layer: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        if name == "differential":
+            return torch.zeros_like(output)  # zero queries make all logits equal: softmax is 1 / N
+        if name in FIXED:
+            gate = torch.cat([*gates[layer]]).mean(0)
+        else:
+            gate = torch.sigmoid(output.double()).mean(-1, keepdim=True)  # of frames, or channels
         return torch.logit(gate).to(output.dtype).expand_as(output)
 
-    def fixed(layer: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        return torch.logit(averages[layer]).to(output.dtype).expand_as(output)
-
-    rule = uniform if name == "differential" else fixed if name in FIXED else without_preference
-    with hooked(deciding(model, name), rule):
+    with hooked(deciding(model, name), ablate):
         yield
 
 
 @contextlib.contextmanager
-def averaging(model: nn.Module) -> Iterator[Averages]:
-    """Average the gates A_c and s over all pieces that the model processes within the context.
+def recorded(model: nn.Module) -> Iterator[Gates]:
+    """Record the gates A_c and s of all pieces that the model processes within the context."""
+    gates: dict[nn.Module, list[Tensor]] = defaultdict(list)
 
-    The mapping is filled on exit, with equal weight per piece. It stays empty for a model with
-    neither gate.
-    """
-    seen: dict[nn.Module, list[Tensor]] = defaultdict(list)
+    def record(layer: nn.Module, inputs: object, output: Tensor) -> None:
+        gates[layer].append(torch.sigmoid(output.double()))
 
-    def note(layer: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        seen[layer].append(torch.sigmoid(output.double()))
-        return output
-
-    means: dict[nn.Module, Tensor] = {}
-    with hooked([layer for name in FIXED for layer in deciding(model, name)], note):
-        yield means
-    means.update({layer: torch.cat(gates).mean(0) for layer, gates in seen.items()})
+    with hooked([layer for name in FIXED for layer in deciding(model, name)], record):
+        yield gates
 
 
 @contextlib.contextmanager
@@ -192,16 +179,13 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
     front_end, labels = experiment.front_end(), experiment.labels
     _, tested = experiment.fold(seed, fold)
-    with averaging(model) as averages:
+    with recorded(model) as gates:
         tables = {FITTED: predict(model, front_end, tested, labels)}
     for name in ablations(model):
-        with ablated(model, name, averages):
+        with ablated(model, name, gates):
             tables[name] = predict(model, front_end, tested, labels)
     # Round as the CSV does, so that ties, and thus the AUC, are those of the run.
-    decimals = dict.fromkeys(probability_columns(labels), 6)
-    tables = {
-        name: rows.assign(seed=seed, fold=fold).round(decimals) for name, rows in tables.items()
-    }
+    tables = {name: rows.round(6).assign(seed=seed, fold=fold) for name, rows in tables.items()}
     if not same(tables[FITTED], existing_predictions(run.results_folder, labels), labels):
         raise DataError(
             "Weights and predictions are not of the same run, or --device differs: "

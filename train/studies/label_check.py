@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from cry_model.calibration import Array
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.fingerprint import write_fingerprints
@@ -52,7 +54,7 @@ from train.scoring.calibration import (
     settle,
     shares,
 )
-from train.scoring.results import Cell, existing_predictions, existing_record
+from train.scoring.results import Cell, as_json, existing_predictions, existing_record
 from train.studies.adaptation import (
     PARTNER,
     adapt,
@@ -173,18 +175,25 @@ def calibration_without(
 ) -> Calibration:
     """Recompute temperature and threshold from held-out predictions without some groups."""
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
-    probabilities, targets = probabilities_of(rows, labels), one_hot(rows, labels)
-    own = rows["group"].to_numpy(dtype=str)
-    temperature, threshold = settle(probabilities, targets, own, calibration.promised)
+    temperature, threshold = settle(*arrays(rows, labels), calibration.promised)
     return replace(calibration, temperature=temperature, threshold=threshold)
+
+
+def arrays(table: pd.DataFrame, labels: Sequence[str]) -> tuple[Array, Array, NDArray[np.str_]]:
+    """Return probabilities and one-hot labels, (n, classes) each, and groups (n,) of the rows."""
+    groups = table["group"].to_numpy(dtype=str)
+    return probabilities_of(table, labels), one_hot(table, labels), groups
 
 
 Answerer = Callable[[Fold], tuple[nn.Module, CheckpointConfig]]
 """Returns the model for the cuts of a fold, and its config, whose calibration is applied."""
 
 
-def answer(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """Predict every cut with :class:`CryClassifier`; return rows of predictions, and sets."""
+def answer(
+    folds: Sequence[Fold], answerer: Answerer, labels: Sequence[str]
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Predict every cut with :class:`CryClassifier`; return rows of predictions, and which labels
+    are in their sets, (n, classes)."""
     rows, sets = [], []
     for fold in folds:
         classifier = CryClassifier(*answerer(fold))
@@ -194,44 +203,25 @@ def answer(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, lis
             facts = {"fold": fold.number, "seed": fold.seed, "label": item.label}
             probabilities = {f"p_{label}": p for label, p in told.probabilities.items()}
             rows.append({**names, **facts, **probabilities})
-            sets.append(told.prediction_set or ())
-    return pd.DataFrame(rows), sets
+            sets.append([label in (told.prediction_set or ()) for label in labels])
+    return pd.DataFrame(rows), np.array(sets)
 
 
-def crossed_sets(table: pd.DataFrame, labels: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the prediction set of each row, calibrated on the groups of the other folds."""
-    folds = table.groupby(["seed", "fold"]).indices.values()
-    groups, targets = table["group"].to_numpy(dtype=str), one_hot(table, labels)
-    _, inside = crossed(probabilities_of(table, labels), targets, groups, folds, PROMISED)
-    return [tuple(np.asarray(labels)[row]) for row in inside]
-
-
-def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estimate:
-    """Return the paired difference in balanced accuracy, ``one`` minus ``other``."""
-    truth = one_hot(one, labels).argmax(1)
-    first, second = probabilities_of(one, labels), probabilities_of(other, labels)
-    return bootstrap_difference("balanced_accuracy", truth, first, second, one["group"].tolist())
-
-
-def describe(
-    table: pd.DataFrame, sets: Sequence[tuple[str, ...]], labels: Sequence[str]
-) -> dict[str, Any]:
+def describe(table: pd.DataFrame, sets: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, Any]:
     """Summarise predictions (one row per recording and seed) and their prediction sets.
 
     ``coverage`` and ``size`` are of the sets, with equal group weights. ``by_label`` is a label's
     coverage, ``answered`` the share of recordings for which it is the most probable.
     ``confidence`` is its mean probability minus its frequency; above 0 it is too high on average.
     """
-    truth, targets = table["label"].to_numpy(), one_hot(table, labels)
-    probabilities = probabilities_of(table, labels)
-    inside = np.array([[label in named for label in labels] for named in sets])
-    held = shares(inside, targets, table["group"].to_numpy(dtype=str))
-    guess = probabilities.argmax(1)
+    probabilities, targets, groups = arrays(table, labels)
+    truth, guess = targets.argmax(1), probabilities.argmax(1)
+    held = shares(sets, targets, groups)
     return {
         "coverage": held["coverage"],
         "size": held["size"],
         "by_label": {
-            n: float(inside[truth == n, i].mean()) for i, n in enumerate(labels) if n in truth
+            n: float(sets[truth == i, i].mean()) for i, n in enumerate(labels) if i in truth
         },
         "promised": PROMISED,
         "confidence": {
@@ -248,7 +238,6 @@ class Check:
     folder: Path
     facts: Mapping[str, Any]
     folds: Sequence[Fold]
-    sure: Collection[str]  # cuts whose original recordings are known
 
     @property
     def scored(self) -> dict[str, Any]:
@@ -259,20 +248,24 @@ class Check:
     ) -> pd.DataFrame:
         """Predict all cuts, write both result files and print the scores; return predictions."""
         labels, folder = config.labels, self.folder / name
-        answered, sets = answer(self.folds, answerer)
-        if config.calibration is None:
-            sets = crossed_sets(answered, labels)
+        answered, sets = answer(self.folds, answerer, labels)
+        if config.calibration is None:  # calibrate each fold on the groups of the others
+            probabilities, targets, groups = arrays(answered, labels)
+            folds = answered.groupby(["seed", "fold"]).indices.values()
+            _, sets = crossed(probabilities, targets, groups, folds, PROMISED)
         found = describe(answered, sets, labels)
-        sure = answered["recording"].isin(self.sure)
+        sure = {cut.item.recording for fold in self.folds for cut in fold.tested if cut.original}
         metrics = {
             "recording": score(answered, labels, **self.scored),
-            "recording_sure": score(answered[sure], labels, **self.scored),
+            "recording_sure": score(
+                answered[answered["recording"].isin(sure)], labels, **self.scored
+            ),
         }
         made = {"system": config.system, "preset": config.training["preset"], "model": name}
         record = {
             "configuration": {**self.facts, **made, "digest": digest(model.state_dict())},
             "labels": list(labels),
-            "checked": {k: asdict(v) if isinstance(v, Estimate) else v for k, v in found.items()},
+            "checked": as_json(found),
         }
         write_predictions(folder, ordered(answered, labels))
         write_run(folder, record, metrics)
@@ -286,8 +279,11 @@ class Check:
     def compare(self, name: str, before: str) -> Estimate:
         """Record the paired difference in balanced accuracy, ``name`` minus ``before``."""
         folder, record = self.folder / name, existing_record(self.folder / name)
-        tables = (existing_predictions(self.folder / which) for which in (name, before))
-        ahead = lead(*tables, record["labels"])
+        labels = record["labels"]
+        one, other = (existing_predictions(self.folder / which) for which in (name, before))
+        first, targets, groups = arrays(one, labels)
+        second, truth = probabilities_of(other, labels), targets.argmax(1)
+        ahead = bootstrap_difference("balanced_accuracy", truth, first, second, groups)
         write_record(folder, {**record, f"ahead_of_{before.replace('-', '_')}": asdict(ahead)})
         print(f"{name} is ahead of {before} by {ahead} (balanced accuracy, paired).")
         return ahead
@@ -329,7 +325,7 @@ def check_labels(
         "rows": [fold.rows for fold in clean],
     }
     folder = out / "results" / challenge6.CUTS / "checked" / leave_out
-    check = Check(folder, facts, clean, {cut.item.recording for cut in cuts if cut.original})
+    check = Check(folder, facts, clean)
 
     def refitted(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         own = calibration_without(config.calibration, predictions, config.labels, fold.groups)

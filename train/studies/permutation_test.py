@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,37 +32,9 @@ from train.data.corpus import Clips, DataError, cut_before_splitting, permute_la
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece
 
-SEED = 0
-"""Seed of the split."""
-ALIKE = 1e-12
-"""Tolerance within which two scores are equal."""
+SEED = 0  # of the split
+ALIKE = 1e-12  # tolerance within which two scores are equal
 Rows = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Against:
-    """A score with the true labels, and its null distribution with permuted labels."""
-
-    value: float  # with the true labels
-    mean: float  # with permuted labels; their central 95 % interval is low to high
-    low: float
-    high: float
-    p: float  # share of labellings, the true one included, that score at least as well
-
-
-@dataclass(frozen=True)
-class Chance:
-    """The contents of ``chance.json``."""
-
-    dataset: str
-    data: str  # fingerprint of the corpus
-    protocol: str
-    folds: int
-    seed: int  # of the split, which is recomputed for each permutation
-    permutations: int  # of the labels, among groups
-    front_end: str  # the kind of features
-    unchanged: Mapping[str, float]  # label -> mean share of its recordings that keep it
-    scores: Mapping[str, Against]  # of each metric, per recording
 
 
 def chance(
@@ -73,10 +45,15 @@ def chance(
     protocol: str,
     folds: int,
     permutations: int,
-) -> Chance:
-    """Run the test on whole labelled clips under one protocol; raise DataError if too few."""
-    cut = protocol == "clip"
-    units = cut_before_splitting(clips, front_end.config) if cut else clips
+) -> dict[str, Any]:
+    """Run the test on whole labelled clips under one protocol; raise DataError if too few.
+
+    Return the contents of ``chance.json``. Scores are per recording: ``value`` with the true
+    labels; ``mean``, ``low`` and ``high`` (the middle 95%) with permuted ones; ``p`` is the share
+    of labellings, the true one included, that score at least as well. ``unchanged`` maps each label
+    to the mean share of its recordings that keep it.
+    """
+    units = cut_before_splitting(clips, front_end.config) if protocol == "clip" else clips
     rows = statistics(units, front_end)
     true = scores(units, rows, labels, protocol, folds)
     kept, permuted = [], []
@@ -93,10 +70,24 @@ def chance(
     for name in SCORES:
         others = np.array([one[name] for one in permuted])
         low, high = np.percentile(others, [2.5, 97.5]).tolist()
-        p = (1 + int((others >= true[name] - ALIKE).sum())) / (1 + len(others))
-        against[name] = Against(true[name], float(others.mean()), low, high, p)
-    data, kind = clips.fingerprint(), front_end.config.kind
-    return Chance(dataset, data, protocol, folds, SEED, permutations, kind, shares, against)
+        against[name] = {
+            "value": true[name],
+            "mean": float(others.mean()),
+            "low": low,
+            "high": high,
+            "p": (1 + int((others >= true[name] - ALIKE).sum())) / (1 + len(others)),
+        }
+    return {
+        "dataset": dataset,
+        "data": clips.fingerprint(),
+        "protocol": protocol,
+        "folds": folds,
+        "seed": SEED,
+        "permutations": permutations,
+        "front_end": front_end.config.kind,
+        "unchanged": shares,
+        "scores": against,
+    }
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
