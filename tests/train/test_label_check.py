@@ -48,6 +48,7 @@ from train.studies.label_check import (
 MLP = {"members": 2, "hidden": 8}
 LABELS = ("a", "b", "c")
 SETTINGS = {"channels": 16, "reused_classifier": MLP}
+METRIC = "balanced_accuracy"
 CONFIG = CheckpointConfig("improved-ecapa-tdnn", LABELS, WIDE_FRONT_END, settings=SETTINGS)
 
 
@@ -129,7 +130,8 @@ def test_calibration_ignores_the_tested_groups():
 def test_description_matches_counts_by_hand():
     rows = [("1", "a", 0.8, 0.1, 0.1), ("1", "a", 0.3, 0.3, 0.4), ("2", "b", 0.5, 0.3, 0.2)]
     table = pd.DataFrame(rows, columns=["group", "label", "p_a", "p_b", "p_c"])
-    found = describe(table, [("a",), ("c", "b"), ("a", "b")], LABELS)
+    sets = np.array([[True, False, False], [False, True, True], [True, True, False]])
+    found = describe(table, sets, LABELS)
     assert found["by_label"] == {"a": 0.5, "b": 1.0}
     assert found["coverage"].value == pytest.approx((0.5 + 1.0) / 2)  # groups have equal weight
     assert found["size"].value == pytest.approx((1.5 + 2) / 2)
@@ -143,11 +145,10 @@ def test_description_matches_counts_by_hand():
 )
 def test_each_step_to_the_bundled_network_was_an_improvement(name, before):
     folder = ROOT / "assets/results/challenge6_cuts/checked/probable"
-    records = [read_record(folder / one / "run.json") for one in (name, before)]
-    scores = [record["metrics"]["recording"]["metrics"] for record in records]
-    better, worse = (score["balanced_accuracy"]["value"] for score in scores)
-    ahead = records[0][f"ahead_of_{before.replace('-', '_')}"]
-    assert ahead["value"] == pytest.approx(better - worse)
+    one, other = (read_record(folder / model / "run.json") for model in (name, before))
+    better, worse = (run["metrics"]["recording"]["metrics"][METRIC] for run in (one, other))
+    ahead = one[f"ahead_of_{before.replace('-', '_')}"]
+    assert ahead["value"] == pytest.approx(better["value"] - worse["value"])
     assert ahead["low"] > 0
 
 
@@ -163,16 +164,14 @@ def test_a_doubtful_cut_lies_between_its_neighbours(data_root):
 
 def pieces(head, labels, seed=0, per=2):
     """Build recordings of ``per`` pieces, embeddings shifted by label; None is unlabelled."""
-    count, rng = len(labels) * per, torch.Generator().manual_seed(seed)
-    embeddings = torch.randn(count, head.features.in_features, generator=rng)
-    targets = torch.zeros(count, len(LABELS))
-    for row in range(count):
-        if label := labels[row // per]:
-            targets[row, LABELS.index(label)] = 1
-            embeddings[row, LABELS.index(label)] += 3
-    names = tuple(f"{seed}-{i}" for i in range(len(labels)))
     numbers = torch.arange(len(labels)).repeat_interleave(per)
-    return Pieces(embeddings, targets, torch.full((count,), 1 / per), numbers, names)
+    targets = torch.tensor([[float(one == label) for one in LABELS] for label in labels])
+    targets = targets.view(-1, len(LABELS))[numbers]
+    rng, width = torch.Generator().manual_seed(seed), head.features.in_features
+    embeddings = torch.randn(len(numbers), width, generator=rng)
+    embeddings[:, : len(LABELS)] += 3 * targets
+    names = tuple(f"{seed}-{i}" for i in range(len(labels)))
+    return Pieces(embeddings, targets, torch.full((len(numbers),), 1 / per), numbers, names)
 
 
 def test_adaptation_learns_labels_and_keeps_the_other_class(student):

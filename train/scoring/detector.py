@@ -89,10 +89,9 @@ def summarise(table: pd.DataFrame) -> DetectorScore:
     cries, others = plain[certain], plain[plain["label"] == OTHER]
     threshold, level = (lower_quantile(cries[name], ACCEPTED) for name in ("score", "tagger"))
     maybe = max(lower_quantile(cries["score"], CERTAIN), lower_quantile(others["score"], DOUBTED))
-    passes = folds.assign(passes=folds["score"] >= threshold, tagged=folds["tagger"] >= level)
-    changed = passes[(passes["condition"] != "") & (passes["condition"] != ONSETS)]
-    unheard = table[table["without"] != ""]
-    unheard = unheard.assign(passes=unheard["score"] >= threshold)
+    passes = table.assign(passes=table["score"] >= threshold, tagged=table["tagger"] >= level)
+    changed = ~passes["condition"].isin(["", ONSETS])
+    unheard = passes[passes["without"] != ""].groupby("without", sort=False)["passes"]
     hours = others["seconds"].sum() / 3600
     both = (("stretches", threshold), ("tagger_stretches", level))
     alarms = [sum((v >= limit).sum() for v in others[name].map(numbers)) for name, limit in both]
@@ -105,9 +104,9 @@ def summarise(table: pd.DataFrame) -> DetectorScore:
         false_accepts=_share(others, "score", threshold),
         tagger_area=_area(pd.concat([cries, others]), "tagger"),
         tagger_false_accepts=_share(others, "tagger", level),
-        kinds=_by(passes[passes["condition"] == ""].replace({"kind": SYNTHETIC}), "kind"),
-        conditions=_by(changed, "condition"),
-        unheard=unheard.groupby("without", sort=False)["passes"].mean().to_dict(),
+        kinds=_by(passes.loc[plain.index].replace({"kind": SYNTHETIC}), "kind"),
+        conditions=_by(passes[changed], "condition"),
+        unheard=unheard.mean().to_dict(),
         alarms_per_hour=tuple(float(count / hours) for count in alarms) if hours else (0.0, 0.0),
         delay=_delay(onsets, threshold),
     )
@@ -115,8 +114,7 @@ def summarise(table: pd.DataFrame) -> DetectorScore:
 
 def lower_quantile(scores: pd.Series, share: float) -> float:
     """Return the highest threshold that at least ``share`` of the scores reach."""
-    ranked = np.sort(scores.to_numpy())
-    return float(ranked[len(ranked) - int(np.ceil(share * len(ranked)))])
+    return -float(np.quantile(-scores, share, method="inverted_cdf"))
 
 
 def numbers(text: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
@@ -42,17 +43,14 @@ class Pieces(NamedTuple):
     recordings: Tensor  # (pieces,) index of each piece's recording
     groups: tuple[str, ...]  # one per recording
 
-    def where(self, kept: Sequence[bool]) -> Pieces:
-        """Return the pieces of the recordings for which ``kept`` is true."""
-        numbers = torch.arange(len(kept))[torch.tensor(kept)]
-        rows = torch.isin(self.recordings, numbers)
-        renumbered = torch.searchsorted(numbers, self.recordings[rows])
+    def subset(self, numbers: Sequence[int] | NDArray[np.int64]) -> Pieces:
+        """Return the pieces of these recordings, in ascending order."""
+        kept = torch.as_tensor(numbers)
+        rows = torch.isin(self.recordings, kept)
+        renumbered = torch.searchsorted(kept, self.recordings[rows])
+        groups = tuple(self.groups[i] for i in numbers)
         return Pieces(
-            self.embeddings[rows],
-            self.targets[rows],
-            self.weights[rows],
-            renumbered,
-            tuple(self.groups[i] for i in numbers.tolist()),
+            self.embeddings[rows], self.targets[rows], self.weights[rows], renumbered, groups
         )
 
 
@@ -71,15 +69,9 @@ def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequenc
         if item.label is not None:
             targets[i, labels.index(item.label)] = 1
     hook.remove()
-    count = torch.tensor(counts)
+    count, groups = torch.tensor(counts), tuple(item.group for item in clips.items)
     number = torch.arange(len(counts)).repeat_interleave(count)
-    return Pieces(
-        torch.cat(seen),
-        targets[number],
-        (1 / count)[number],
-        number,
-        tuple(item.group for item in clips.items),
-    )
+    return Pieces(torch.cat(seen), targets[number], (1 / count)[number], number, groups)
 
 
 @dataclass(frozen=True)
@@ -93,18 +85,17 @@ class Adaptation:
 
 def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptation:
     """Fit the layer with the penalty of lowest log loss in an inner cross-validation by group."""
-    kinds = labelled.targets.argmax(1)
-    kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.groups))])
+    _, first = np.unique(labelled.recordings, return_index=True)
+    kind = labelled.targets[first].argmax(1).numpy()
     splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
     folds = list(splitter.split(kind, kind, labelled.groups))
 
     def loss(penalty: float) -> float:
         total = 0.0
         for learnt, tested in folds:
-            inside = np.isin(np.arange(len(kind)), learnt).tolist()
-            layer = fit_layer(head, labelled.where(inside), others, penalty)
-            found = answer(head, layer, labelled.where([not i for i in inside]))
-            total -= found[torch.arange(len(tested)), torch.tensor(kind[tested])].log().sum().item()
+            layer = fit_layer(head, labelled.subset(learnt), others, penalty)
+            found = answer(head, layer, labelled.subset(tested))
+            total -= found[range(len(tested)), kind[tested]].log().sum().item()
         return total
 
     return fit_layer(head, labelled, others, min(PENALTIES, key=loss))
@@ -172,9 +163,9 @@ def adapted(
     student: nn.Module, config: CheckpointConfig, layer: Adaptation
 ) -> tuple[nn.Module, CheckpointConfig]:
     """Return a copy of the student with the adaptation layer, and its config."""
-    added = {"weight": layer.weight, "bias": layer.bias}
-    state = {f"classifier.adaptation.{name}": value for name, value in added.items()}
-    return _rebuilt(config, {"adapted": True}, {**student.state_dict(), **state})
+    name, state = "classifier.adaptation", student.state_dict()
+    state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+    return _rebuilt(config, {"adapted": True}, state)
 
 
 def with_partner(

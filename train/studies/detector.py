@@ -105,16 +105,12 @@ def run_check(
             }
             config = replace(experiment.checkpoint_config(training), detector=found.record())
             save_checkpoint(run.checkpoint_folder, model, config)
-            facts["external"] = accepted(CryDetector(model, config), external)
+            detector, kinds = CryDetector(model, config), [item.label for item in external]
+            reached = [detector.scan(load_file(item)).is_cry for item in external]
+            by_label = pd.Series(reached, kinds, dtype=float).groupby(level=0)
+            facts["external"] = by_label.mean().to_dict()  # share of each label's cries
         write_run(run.results_folder, {**record, **facts})
     return found
-
-
-def accepted(detector: CryDetector, cries: Sequence[Item]) -> dict[str, float]:
-    """Return label -> share of its cries that reach the threshold."""
-    reached = [detector.scan(load_file(item)).is_cry for item in cries]
-    labels = [item.label for item in cries]
-    return pd.Series(reached, dtype=float).groupby(pd.Series(labels)).mean().to_dict()
 
 
 def fit(run: Run, examples: Sequence[Examples], chosen: Chosen, title: str) -> nn.Module:
@@ -183,9 +179,10 @@ def score_rows(
         item = tested[i]
         wave = _sound(load(item))
         track, tags = detector.scan(Recording(wave, RATE)), tagger.cries(wave, RATE)
+        kind, tagged = kind_of(item.recording), float(tags.max())
         facts = {
             "recording": item.recording,
-            "kind": kind_of(item.recording),
+            "kind": kind,
             "group": item.group,
             "label": item.label or "",
             "seconds": round(len(wave) / RATE, 2),
@@ -194,11 +191,11 @@ def score_rows(
             **facts,
             "condition": "",
             "score": track.score,
-            "tagger": float(tags.max()),
+            "tagger": tagged,
             "stretches": _stretches(torch.from_numpy(track.cells), track.step),
             "tagger_stretches": _stretches(tags, tagger.step),
         }
-        heard = item.label == CRY and (facts["kind"] == ESC_CRY or float(tags.max()) >= TAGGED)
+        heard = item.label == CRY and (kind == ESC_CRY or tagged >= TAGGED)
         if not (changed and heard and left):
             continue
         left -= 1

@@ -93,8 +93,8 @@ def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
     paths = {item.recording: item.path for item in challenge6.read_cuts(root).items}
     table = root / challenge6.CUTS / challenge6.CUTS_TABLE
     rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-    stems = rows[["file", "probable_original"]].map(lambda file: Path(file).stem)
-    original = dict(stems.itertuples(index=False))
+    pairs = zip(rows["file"], rows["probable_original"], strict=True)
+    original = {Path(file).stem: Path(known).stem for file, known in pairs}
     by_label: dict[str | None, list[Item]] = defaultdict(list)
     for item in items:
         by_label[item.label].append(item)
@@ -122,16 +122,10 @@ def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozense
     groups: set[str] = set()
     for cut in cuts:
         low, high = cut.between
-        doubtful = cut.original is None or which == NEIGHBOURS
-        groups.update(
-            item.group
-            for item in table
-            if item.label == cut.item.label
-            and (
-                item.recording == cut.original
-                or (doubtful and low <= number(item.recording) <= high)
-            )
-        )
+        if cut.original is not None and which == PROBABLE:
+            low = high = number(cut.original)
+        own = (item for item in table if item.label == cut.item.label)
+        groups.update(item.group for item in own if low <= number(item.recording) <= high)
     return frozenset(groups)
 
 
@@ -355,7 +349,7 @@ def check_student(
 
     def adapted_to_others(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         clean, tested = as_it_is(fold)[0], {cut.item.group for cut in fold.tested}
-        known = labelled.where([group not in tested for group in labelled.groups])
+        known = labelled.subset([i for i, g in enumerate(labelled.groups) if g not in tested])
         return adapted(clean, uncalibrated, adapt(clean.classifier, known, others))
 
     def with_its_partner(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
