@@ -62,11 +62,8 @@ def calibrate(
     several folds.
     """
     rows = held_out(table, labels)
-    groups = rows["group"].to_numpy(dtype=str)
-    probabilities = probabilities_of(rows, labels)
-    if teacher_predictions is None:
-        targets = one_hot(rows, labels)
-    else:
+    probabilities, targets, groups = arrays(rows, labels)
+    if teacher_predictions is not None:
         told = np.stack([teacher_predictions[name] for name in rows["recording"]])
         targets = apply_temperature(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
@@ -101,21 +98,21 @@ def calibrate(
     )
 
 
-def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
-    """Return the labels of the rows as one-hot vectors, (n, classes)."""
-    return (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+def arrays(rows: pd.DataFrame, labels: Sequence[str]) -> tuple[Array, Array, NDArray[np.str_]]:
+    """Return probabilities and one-hot labels, (n, classes) each, and groups (n,) of the rows."""
+    one_hot = (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+    return probabilities_of(rows, labels), one_hot, rows["group"].to_numpy(dtype=str)
 
 
 def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Return one row per recording and seed, with its fold; raise DataError if it has several."""
-    folds = table.groupby(["recording", "seed"])["fold"]
-    if (folds.nunique() > 1).any():
+    rows = recording_means(table, labels, by=("seed", "fold"))
+    if rows.duplicated(["seed", "recording"]).any():
         raise DataError(
             "Pieces of one recording are in several folds, so each was tested by fits that saw the "
             "others; calibrate on results of a protocol other than clip."
         )
-    fold = folds.first().rename("fold").reset_index()
-    return recording_means(table, labels).merge(fold, on=["recording", "seed"])
+    return rows.sort_values(["seed", "recording"], ignore_index=True)
 
 
 def settle(

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from cry_model.calibration import Array
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.fingerprint import write_fingerprints
@@ -47,10 +46,10 @@ from train.fit.predict import digest, fingerprints_of
 from train.fit.presets import FEATURES
 from train.scoring.calibration import (
     PROMISED,
+    arrays,
     calibrate,
     crossed,
     held_out,
-    one_hot,
     settle,
     shares,
 )
@@ -171,12 +170,6 @@ def calibration_without(
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
     temperature, threshold = settle(*arrays(rows, labels), calibration.promised)
     return replace(calibration, temperature=temperature, threshold=threshold)
-
-
-def arrays(table: pd.DataFrame, labels: Sequence[str]) -> tuple[Array, Array, NDArray[np.str_]]:
-    """Return probabilities and one-hot labels, (n, classes) each, and groups (n,) of the rows."""
-    groups = table["group"].to_numpy(dtype=str)
-    return probabilities_of(table, labels), one_hot(table, labels), groups
 
 
 Answerer = Callable[[Fold], tuple[nn.Module, CheckpointConfig]]
