@@ -68,6 +68,7 @@ NUMBERS = {
         (["grid", "--datasets", "esc10", "--jobs", "100000"], "--jobs"),
         (["permutation-test", "--dataset", "esc10", "--permutations", "5"], "--permutations"),
         (["ablate-attention"], "There are no such saved folds in"),
+        (["train-detector", "--data-root", ".", "--set", "samples_per_epoch=2"], "holds no batch"),
         (["export", "nowhere", "--out", "x"], "'nowhere' is neither a folder nor a model"),
         (["export", f"{DETECTOR}", "--out", "x", "--int8"], "leave --int8 out"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),

@@ -22,7 +22,6 @@ CUTS = RESULTS / "challenge6_cuts" / "checked" / "probable"
 FEATURES = RESULTS / "challenge6-features-16khz" / "recording" / "feature-mlp"
 REASONS = RESULTS / "donateacry" / "baby" / "improved-ecapa-tdnn"
 DISTILLED = RESULTS / "cries" / "baby" / "improved-ecapa-tdnn"
-DETECTOR = RESULTS / "detector" / "baby" / "resnet18"
 WORDS = dict.fromkeys(("clip", "recording", "group"), str)
 TRIALS = sorted((ROOT / "assets" / "search").iterdir())
 SCORED = sorted(  # against labels, including permuted ones
