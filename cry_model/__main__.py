@@ -34,7 +34,8 @@ from cry_model.many.answering import (
     one_interrupt,
     problem,
 )
-from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Export, Journal, TableError
+from cry_model.many.files import Export
+from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
 from cry_model.prediction import CANT_TELL, Prediction
 from cry_model.records import either, percent, percent_interval, tested, words
 from cry_model.sound.audio import SUFFIXES

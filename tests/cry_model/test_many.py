@@ -28,8 +28,8 @@ ROWS = (
 )  # fmt: skip
 
 
-def keep(table, rows):
-    with Journal(table, WHO) as journal:
+def keep(table, rows, who=WHO):
+    with Journal(table, who) as journal:
         for row in rows:
             journal.add(row)
     return journal
@@ -108,16 +108,15 @@ def folder(tmp_path):
     return root
 
 
-def start(folder, table):
+def command(folder, table):
     line = [sys.executable, "-m", "cry_model", "predict", str(folder)]
-    line += ["--no-detector", "--model", "six-class", "--out", str(table)]
-    pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, cwd=ROOT, **pipe)
+    return [*line, "--no-detector", "--model", "six-class", "--out", str(table)]
 
 
 def begun(folder, table, lines):
     """Start the command and await ``lines`` in its journal; return both and its child processes."""
-    running = start(folder, table)
+    pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command(folder, table), cwd=ROOT, **pipe)
     journal = table.with_name(f"{table.name}.partial")
     while not journal.exists() or journal.read_bytes().count(b"\n") < lines:
         assert running.poll() is None
@@ -134,8 +133,7 @@ def test_a_killed_command_resumes(folder, tmp_path):
     assert 3 <= journal.read_bytes().count(b"\n") - 1 < 13
     assert not psutil.wait_procs(others, timeout=30)[1]
     for each in (table, whole):  # resumes the first table, and computes the second from scratch
-        ended = start(folder, each)
-        ended.communicate()
+        ended = subprocess.run(command(folder, each), cwd=ROOT, capture_output=True)
         assert ended.returncode == 2
     assert table.read_bytes() == whole.read_bytes()
     rows = pd.read_csv(table)
@@ -155,11 +153,35 @@ def test_repeated_interrupts_end_the_command_cleanly(folder, tmp_path):
     assert journal.exists()
 
 
+def pids(node):
+    """Return the IDs of the processes that a Ray node started itself."""
+    return {info.process.pid for infos in node.all_processes.values() for info in infos}
+
+
 @pytest.mark.slow
-def test_a_cluster_answers_every_file(monkeypatch):
-    pytest.importorskip("ray.data", reason="Ray is not here; pip install '.[ray]'")
+def test_a_cluster_that_loses_a_worker_completes(monkeypatch):
+    reason = "Ray is not here; pip install '.[ray]'"
+    pytest.importorskip("ray.data", reason=reason)
+    import ray
+    from ray.cluster_utils import Cluster
+
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    files = [f"bad {number}.wav" for number in range(40)]
-    rows = {row["file"]: row["error"] for row in on_ray(files, Nobody())}
-    assert rows.keys() == set(files)
-    assert all(error.startswith("not a sound") for error in rows.values())
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        cluster.wait_for_nodes()
+        ray.init(address=cluster.address, log_to_driver=False)
+        assert ray.cluster_resources()["CPU"] == 2
+        files, found = [f"bad {number}.wav" for number in range(160)], []
+        for row in on_ray(files, Nobody(seconds=0.05)):
+            found.append(row["file"])
+            if len(found) == 40:  # kill the node that gave this answer
+                killed = psutil.Process(int(row["error"].split()[-1])).ppid()
+                (node,) = (w for w in workers if killed in pids(w))
+                cluster.remove_node(node, allow_graceful=False)
+        assert not psutil.pid_exists(killed)
+        assert sorted(found) == sorted(files)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
