@@ -146,7 +146,9 @@ def _classify_all(
         track = None
         if detector is not None:
             scanned = progress.subtask(SCAN, "Listening for cries")
-            track = pool.submit(detector.scan, recording, scanned).result()
+            scanned(0.0)
+            track = pool.submit(detector.scan, recording).result()
+            scanned(1.0)
         asked = {}
         for model in models:
             bar = progress.subtask((1 - SCAN) / len(models), "Asking the models")

@@ -129,10 +129,14 @@ class FeatureMLP(nn.Module):
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
         inputs = self.inputs(features)
-        logits = self.trusted(self.log_probabilities(inputs), inputs)
+        logits = self.answer(inputs)
         if not return_attention:
             return logits
         return logits, AttentionMaps(ood_score=self.ood_score(inputs), embedding=inputs)
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Map standardised (batch, 25) to logits (batch, classes), flatter out of distribution."""
+        return self.trusted(self.log_probabilities(inputs), inputs)
 
     def trusted(self, log_probabilities: Tensor, inputs: Tensor) -> Tensor:
         """Mix probabilities with uniform ones as the out-of-distribution score rises from 1 to 2.
