@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
@@ -253,6 +254,8 @@ def run(arguments: Sequence[str] | None) -> int:
         asked.error("--json does not go with a table; leave it out, or name a folder for --out")
     if args.ray and not table:
         asked.error("--ray needs --out with a .csv or .parquet file")
+    if args.ray and find_spec("ray") is None:
+        asked.error("--ray needs Ray; install it with `pip install '.[ray]'`")
     names = (args.model,) if args.model else INSTALLED
     who = Who(names, args.revision, args.detector, args.backend)
     try:

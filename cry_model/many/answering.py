@@ -170,15 +170,11 @@ def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
     """Yield the row of each file as it completes; Ray Data retries the files of a lost node.
 
     The cluster is that of the variable RAY_ADDRESS, else a local one. Its nodes need this package,
-    and must find the files under the same paths. Raise TableError if Ray is not installed, or its
-    cluster fails.
+    and must find the files under the same paths. Raise TableError if it fails.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise TableError("--ray needs Ray; install it with `pip install '.[ray]'`.") from error
+    import ray
+    import ray.data
 
     class Worker:
         """Classify in a process of the cluster; rows pass through Ray as JSON."""

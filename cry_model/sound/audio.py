@@ -40,7 +40,7 @@ UNREADABLE = "This file could not be read as sound; please give a wav, mp3, m4a 
 _NOT_SAMPLES = "The samples must be real numbers in one or two dimensions; please convert them."
 _BAD_RATE = f"The sample rate must be a whole number, {MIN_RATE} to {MAX_RATE} Hz; please check it."
 EMPTY = "The recording is empty; please record it again."
-_TOO_SHORT = f"The recording is only {{:g}} s long; please give at least {MIN_SECONDS:g} s."
+_TOO_SHORT = f"The recording is only {{:.3g}} s long; please give at least {MIN_SECONDS:g} s."
 TOO_LONG = f"The recording is longer than {MAX_SECONDS / 60:g} minutes; please shorten it."
 
 
@@ -146,7 +146,7 @@ def _checked(mono: np.ndarray, rate: object) -> Recording:
         raise SampleRateError(_BAD_RATE)
     rate = int(rate)
     if mono.size < MIN_SECONDS * rate:  # printed rounded down: 0.499 s must not read as 0.5 s
-        raise TooShortError(_TOO_SHORT.format(mono.size * 100 // rate / 100))
+        raise TooShortError(_TOO_SHORT.format(mono.size * 100 // rate / 100 or mono.size / rate))
     if mono.size > MAX_SECONDS * rate:
         raise TooLongError(TOO_LONG)
     if not max(mono.max(), -mono.min()) <= LOUDEST_PEAK:  # both are NaN if one sample is

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tests.stand_ins import EVALUATION, RATE, hum, scene, write
 
 CHIME = str(ROOT / "assets/examples/synthetic_door_chime.wav")
 CRY = str(ROOT / "assets/examples/synthetic_rhythmic.wav")
+NO_RAY = pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is here")
 
 
 def test_models_lists_the_names_that_predict_takes(tmp_path, monkeypatch, capsys):
@@ -77,6 +79,7 @@ def test_a_failing_file_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
         ([CRY, "--out", "table.csv", "--json"], "--json"),
         ([CRY, "--ray"], "--ray needs --out"),
         ([CRY, "--out", "out", "--ray"], "--ray needs --out"),
+        pytest.param([CRY, "--out", "t.csv", "--ray"], "--ray needs Ray", marks=NO_RAY),
         ([CRY, "--out", "answers.xlsx"], "--out cannot write .xlsx; give .csv, .parquet"),
         ([CRY, "--no-detector", "--out", "file"], "--out file cannot be written"),
         (["."], "no recording"),
