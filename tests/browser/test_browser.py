@@ -203,7 +203,7 @@ def test_nothing_is_stored_in_the_browser(browser_type, server, cry, tmp_path):
 
 def test_answer_can_be_shared(visit, cry):
     seen = visit()
-    seen.page.evaluate("navigator.share = async ({ text }) => { window.shared = text; }")
+    seen.page.evaluate("() => { navigator.share = async ({ text }) => { window.shared = text; } }")
     seen.ask(cry)
     seen.page.get_by_role("button", name="Share this answer").click()
     seen.page.wait_for_function("window.shared")
