@@ -44,7 +44,9 @@ def main() -> None:
         (models, note), detector = load_models(os.environ.get("CRY_MODEL")), load_detector()
         found = find_runs(RESULTS)
         if other is not None:
-            found = join_runs(found, find_runs(other))
+            if not (own := find_runs(other)).runs:
+                print(f"There are no finished runs in {other}; only ours are shown.", flush=True)
+            found = join_runs(found, own)
         page = build_page(models, note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())
         gc.freeze()
