@@ -148,7 +148,7 @@ def two_runs(
     only_a, only_b, neither = (
         (flips["right"] == right).sum() for right in ("run_a", "run_b", "neither")
     )
-    opposed = (only_a - only_b) * chosen.difference.value < 0 and metric not in base.LOWER_IS_BETTER
+    opposed = metric == "balanced_accuracy" and (only_a - only_b) * chosen.difference.value < 0
     data, end = difference_data(compared), "-".join((*cell, run_a, run_b)).replace("_", "-")
     drawn = difference_rows(data[~data["metric"].isin(base.LOWER_IS_BETTER)], metric)
     return (

@@ -28,8 +28,8 @@ TABLE_NOTE = (
     "gives FLOPs for inputs that it does not describe."
 )
 SCATTER_NOTE = (
-    "A good model is high and to the left: it is often right and costs little. Bars: 95% "
-    "intervals over whole groups."
+    "A good model is {} and to the left: it scores well and costs little. Bars: 95% intervals over "
+    "whole groups."
 )
 OPEN_MARKERS = (
     " Open markers: values published in the paper, measured on other recordings or another split."
@@ -164,7 +164,8 @@ def systems(
         title="Score against cost",
         data=plotted,
         figure=cost_figure(units, title, f"{METRIC_TITLES[metric]} per recording (%)"),
-        note=f"{title}: {' to '.join(ends)}\n\n{SCATTER_NOTE}"
+        note=f"{title}: {' to '.join(ends)}\n\n"
+        + SCATTER_NOTE.format("low" if metric in base.LOWER_IS_BETTER else "high")
         + (OPEN_MARKERS if metric == "accuracy" else ""),  # the paper prints it
     )
     return (table, scatter, *small)
