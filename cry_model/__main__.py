@@ -19,6 +19,7 @@ from cry_model.checkpoint import (
     ASSETS,
     BUNDLED,
     DEFAULT,
+    INSTALLED,
     PAPER_REFERENCE,
     CheckpointError,
     read_config,
@@ -44,7 +45,6 @@ from cry_model.sound.audio import SUFFIXES
 REMEMBERED = "The model was fitted on this recording, so this is memory, not skill."
 NO_RECORDING = "There are no recordings in this folder; please name another."
 INSTEAD = "The default model does not know such recordings, so another answers."
-INSTALLED = tuple(name for name in BUNDLED if (ASSETS / BUNDLED[name]).is_dir())
 """The bundled models that are part of this installation."""
 
 
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--model",
         metavar="NAME",
-        help=f"a bundled model ({', '.join(BUNDLED)}), a checkpoint folder, or a Hugging Face Hub "
+        help=f"a bundled model ({', '.join(INSTALLED)}), a checkpoint folder, or a Hub "
         "repository (user/name); by default the first bundled one that knows such recordings",
     )
     predict.add_argument("--revision", help="branch, tag or commit of a Hub repository")

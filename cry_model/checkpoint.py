@@ -125,6 +125,7 @@ BUNDLED: Mapping[str, str] = {
     "donate-a-cry": "donateacry-improved-ecapa-tdnn",
 }
 """Short name of each bundled classifier -> its folder; an installed package has only the first."""
+INSTALLED = tuple(name for name in BUNDLED if (ASSETS / BUNDLED[name]).is_dir())
 DEFAULT = ASSETS / BUNDLED["six-class"]
 """The bundled checkpoint that is the default."""
 DEFAULT_DETECTOR = ASSETS / "detector-resnet18"

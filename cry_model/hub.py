@@ -15,7 +15,7 @@ from typing import Any
 from huggingface_hub import errors, hf_hub_download
 from huggingface_hub.utils import get_session, hf_raise_for_status, parse_ratelimit_headers
 
-from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, local_folder
+from cry_model.checkpoint import BUNDLED, CONFIG, INSTALLED, WEIGHTS, CheckpointError, local_folder
 
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
@@ -33,7 +33,12 @@ def find_checkpoint(
     if (found := local_folder(name, revision)) is not None:
         return found
     if "/" not in str(name):
-        known = ", ".join(BUNDLED)
+        known = ", ".join(INSTALLED)
+        if str(name) in BUNDLED:
+            raise CheckpointError(
+                f"'{name}' is not in the installed package, which has {known}; run in the "
+                "project's folder, or name a checkpoint's folder."
+            )
         raise CheckpointError(
             f"'{name}' is neither a folder nor a model: bundled are {known}; on the Hub names look "
             "like user/name."

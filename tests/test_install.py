@@ -77,3 +77,7 @@ def test_wheel_contains_only_cry_model_and_its_command_runs(tmp_path, examples):
     assert "improved-ecapa-tdnn" in run("models")
     answer = json.loads(run("predict", "--json", str(examples / "synthetic_rhythmic.wav")))
     assert answer["answer"]["kind"] in ("set", "cannot_tell", "maybe_cry", "not_a_cry")
+    command = [binary / "cry-model", "predict", "x.wav", "--model", "six-class-features"]
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "not in the installed package, which has six-class;" in refused.stderr

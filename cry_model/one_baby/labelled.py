@@ -215,16 +215,16 @@ def describe(found: Findings) -> str:
         "",
         f"{'':12} {'right':>18} {'balanced accuracy':>18} {'p, permuted':>12} {'p, anytime':>10}",
     ]
-    rows = {"sound": r.skill, "time of day": r.time_of_day}
+    rows, alone = {"sound": r.skill, "time of day": r.time_of_day}, r.cries == r.days
     if found.context is not None:
         rows["context"] = found.context.skill
     for name, s in rows.items():
         both = (s.accuracy, s.balanced_accuracy)
         right, balanced = (f"{e.value:.0%} ({e.low:.0%}-{e.high:.0%})" for e in both)
-        lines.append(
-            f"{name:12} {right:>18} {balanced:>18} {s.permutation_p:12.3f} {s.anytime_p:10.2g}"
-        )
+        once, always = ("-", "-") if alone else (f"{s.permutation_p:.3f}", f"{s.anytime_p:.2g}")
+        lines.append(f"{name:12} {right:>18} {balanced:>18} {once:>12} {always:>10}")
     lines += ["p, permuted: labels permuted within days, valid for one look; p, anytime: for many."]
+    lines += ["No day has two cries, so nothing can be permuted."] * alone
     lines += ["", f"Sound: {r}."]
     if found.context is not None:
         lines.append(f"Hours since feed, sleep and diaper: {found.context}.")

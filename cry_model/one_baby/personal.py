@@ -135,6 +135,8 @@ class PersonalModel:
         multiples of 86,400 are midnight; ``prior``: the general model's probabilities for each
         recording; a label that it does not know gets an equal share.
         """
+        if not len(labels):
+            raise PersonalError("There are no labelled cries; please label some first.")
         if len(set(labels)) < 2:
             raise PersonalError("All cries have one label; please use two or more labels.")
         rows, seconds = np.asarray(embeddings, np.float64), np.asarray(times, np.float64)

@@ -255,3 +255,12 @@ def test_folds_override_the_given_split(ward, tmp_path):
     assert predictions["recording"].nunique() == 10
     assert record["metrics"]["recording"]["folds"] == 2
     assert predictions.groupby("group")["fold"].nunique().max() == 1
+
+
+def test_an_export_finds_the_folder_of_its_fit(ward, tmp_path):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    fit(ward, tmp_path)
+    (checkpoint,) = tmp_path.glob("checkpoints/*")
+    assert small_fit.command("export", ward, tmp_path / "onnx", checkpoint, "--int8") == 0
+    assert (tmp_path / "onnx" / "model.onnx").exists()

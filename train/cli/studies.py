@@ -42,7 +42,6 @@ from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.cache import describe as describe_corpus
 from train.data.corpus import DataError, Item, permute_labels
 from train.data.datasets import challenge6, detector
-from train.data.datasets import folder as own_folder
 from train.data.splits import FOLDS, PROTOCOLS, OuterFold
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
@@ -240,9 +239,7 @@ def rebuild(
         permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
     if teacher is not None:  # the split may depend on labels that the teacher gave
         raise DataError("This fit had a teacher; only fits without one can be rebuilt.")
-    of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
-    name = own_folder.NAME if of_folders else cell.dataset
-    data = find_corpus(name, root, cache, front_end)
+    data = find_corpus(cell.dataset, root, cache, front_end)
     clips = data.clips.labelled()  # without a teacher, a fit ignores unlabelled recordings
     if permutation is not None:
         clips = permute_labels(clips, data.corpus.labels, permutation)

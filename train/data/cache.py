@@ -184,10 +184,11 @@ def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) ->
     """Return a corpus by file name, or by name from data root or cache; raise DataError if none."""
     if name.endswith(SUFFIX):
         return load(Path(name), config)
-    if name not in DATASETS:
+    own = name.startswith(f"{folder.NAME}-")  # as a run and its checkpoint name it
+    if name not in DATASETS and not own:
         raise DataError(f"There is no dataset '{name}'; use one of {', '.join(DATASETS)}.")
     if root is not None:
-        return prepare(DATASETS[name], root, cache, config)[0]
+        return prepare(DATASETS[folder.NAME if own else name], root, cache, config)[0]
     path = cache_path(cache, name, config)
     if not path.exists():
         raise DataError(
