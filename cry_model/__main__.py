@@ -39,7 +39,7 @@ from cry_model.many.answering import (
 from cry_model.many.files import Export
 from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
 from cry_model.prediction import CANT_TELL, Prediction
-from cry_model.records import either, percent, percent_interval, tested, words
+from cry_model.records import counted, either, percent, percent_interval, tested, words
 from cry_model.sound.audio import SUFFIXES
 
 REMEMBERED = "The model was fitted on this recording, so this is memory, not skill."
@@ -324,7 +324,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
             tqdm.write(f"{file}\n{as_text(prediction)}", file=sys.stdout)
     if export is not None and not args.json:
         print(f"Answers, labels and selection tables are in {export.folder}.")
-        print(f"{len(files)} recordings, {bad} of them without an answer.")
+        print(f"{counted(len(files), 'recording')}, {bad} without an answer.")
     return 2 if bad else 0
 
 
@@ -349,7 +349,7 @@ def write_table(args: argparse.Namespace, who: Who) -> int:
                 if ERROR in row:
                     tqdm.write(f"{row['file']}: {row[ERROR]}", file=sys.stderr)
     count, bad = journal.finish()
-    print(f"{args.out}: {count} recordings, {bad} of them without an answer.")
+    print(f"{args.out}: {counted(count, 'recording')}, {bad} without an answer.")
     return 2 if bad else 0
 
 

@@ -144,6 +144,11 @@ def either(labels: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a number of things: "1 recording", "220 recordings"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """Format a share as a percentage: 0.236 -> "24%"."""
     return f"{100 * share:.0f}%"

@@ -21,7 +21,7 @@ from analysis.stats.runs import (
 )
 from cry_model.metrics import METRICS
 from cry_model.networks.registry import get_system, list_models
-from cry_model.records import Estimate, group_name, words
+from cry_model.records import Estimate, counted, group_name, words
 
 
 @dataclass(frozen=True)
@@ -259,11 +259,6 @@ def chance_text(run: MeasuredRun, metric: str) -> str:
     """Format the chance level of a metric: "chance level 25.0%"."""
     level = chance_level(run.evaluation, metric)
     return "no chance level" if level is None else f"chance level {100 * level.value:.1f}%"
-
-
-def counted(number: int, noun: str) -> str:
-    """Format a number of things: "1 recording", "220 recordings"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def seeds_text(*runs: Sequence[int]) -> str:

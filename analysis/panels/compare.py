@@ -20,7 +20,7 @@ from analysis.stats.comparison import (
 )
 from analysis.stats.runs import METRIC_TITLES, FoundRuns
 from cry_model.metrics import METRICS
-from cry_model.records import words
+from cry_model.records import counted, words
 
 DIFFERENCE_NOTE = (
     "A dot to the right of the line means that model A has the higher value. Both are scored "
@@ -159,8 +159,8 @@ def two_runs(
             difference_figure(drawn, "A minus B (points)"),
             difference_table(compared),
             f"{METRIC_TITLES[metric].capitalize()}: {base.points_text(chosen.difference)}, "
-            f"{base.p_text(chosen.p_value)}; {base.counted(both.recordings, 'recording')}, "
-            f"{base.counted(both.groups, 'group')}, {base.seeds_text(both.seeds)}\n\n"
+            f"{base.p_text(chosen.p_value)}; {counted(both.recordings, 'recording')}, "
+            f"{counted(both.groups, 'group')}, {base.seeds_text(both.seeds)}\n\n"
             f"{base.meaning_text(metric)} {DIFFERENCE_NOTE}",
         ),
         base.Exhibit(

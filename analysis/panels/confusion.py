@@ -12,7 +12,7 @@ from analysis.panels import base
 from analysis.stats.paper import read_paper
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.networks.registry import list_models
-from cry_model.records import words
+from cry_model.records import counted, words
 
 PAPERS, EVERY = "paper", "all"
 SHARES, COUNTS = "shares", "counts"
@@ -63,8 +63,7 @@ def confusion(
         *exhibits,
         base.Exhibit(
             f"recordings-{cell.dataset}-{cell.protocol}-{of}-{true}-as-{answer}",
-            f"True {words(true)}, predicted {words(answer)}: "
-            f"{base.counted(len(listed), 'recording')}",
+            f"True {words(true)}, predicted {words(answer)}: {counted(len(listed), 'recording')}",
             listed,
             table=listed if len(listed) else None,
             note=f"{base.system_title(of)}.\n\n{told}{CAPTION}{paper}",

@@ -155,7 +155,8 @@ class PersonalModel:
         general = np.broadcast_to(share @ logs, count.shape)[:, kept]
         if len(kept) < 2:
             raise PersonalError(
-                "Cries half an hour apart all have one reason; please label more cries first."
+                "Cries within half an hour count as one, and then all have one reason; please "
+                "label more cries first."
             )
         cries = share @ rows
         weights = _ridge(standardised(cries)) @ np.eye(len(kept))[truth]

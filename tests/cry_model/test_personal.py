@@ -157,7 +157,7 @@ def test_context_features_are_learnt():
 def test_unlearnable_cries_and_other_embeddings_are_refused():
     with pytest.raises(PersonalError, match="two or more labels"):
         PersonalModel.fit(np.eye(3), ["a", "a", "a"], [0.0, HOUR, 2 * HOUR])
-    with pytest.raises(PersonalError, match="all have one reason"):
+    with pytest.raises(PersonalError, match="then all have one reason"):
         PersonalModel.fit(np.eye(3), ["a", "b", "a"], [0.0, 1.0, 2.0])
     with pytest.raises(PersonalError, match="3 finite numbers"):  # an embedding of another model
         PersonalModel.fit(np.eye(3), ["a", "b", "a"], [0.0, HOUR, 2 * HOUR]).predict(np.ones(4))

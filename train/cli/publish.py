@@ -20,6 +20,7 @@ from cry_model.checkpoint import (
     write_atomically,
 )
 from cry_model.hub import find_checkpoint
+from cry_model.records import counted
 from cry_model.sound.front_end_config import Clip, FrontEndConfig, cut
 from train.cli.options import (
     CORPORA,
@@ -137,10 +138,11 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     full = Experiment(config.system, data, protocol, preset, FOLDS, accelerator)
     if full.fingerprint != config.training.get("data"):
         print(f"The recordings of {data.corpus.name} are not exactly those of the original fit.")
+    epochs = counted(shorter(preset).epochs, "epoch")
     print(
         f"{left} of {model.channels} channels are kept. Fine-tuning on {data.corpus.name} takes "
-        f"{shorter(preset).epochs} epochs of {len(data.clips.items)} recordings. The pruned model "
-        "has no scores or prediction sets; docs/results.md shows what pruning costs.",
+        f"{epochs} of {counted(len(data.clips.items), 'recording')}. The pruned model has no "
+        "scores or prediction sets; docs/results.md shows what pruning costs.",
         flush=True,
     )
     clips, _ = hold_back(full, data.clips, seed)

@@ -22,6 +22,7 @@ from safetensors.torch import save
 
 from cry_model.checkpoint import write_atomically
 from cry_model.networks.registry import make_front_end
+from cry_model.records import counted
 from cry_model.sound.audio import Recording
 from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 from train.data.corpus import (
@@ -236,7 +237,8 @@ def describe(data: Prepared) -> str:
     groups = len({item.group for item in clips.items})
     lines = [
         *(f"Left out {recording}: {why}" for recording, why in left_out.items()),
-        f"{data.corpus.name}: {len(clips.items)} recordings in {groups} groups, "
+        f"{data.corpus.name}: {counted(len(clips.items), 'recording')} in "
+        f"{counted(groups, 'group')}, "
         f"{unlabelled} of them unlabelled, {len(left_out)} left out.",
     ]
     if has_test_part(clips.items):
