@@ -45,7 +45,6 @@ from cry_model.sound.audio import SUFFIXES
 REMEMBERED = "The model was fitted on this recording, so this is memory, not skill."
 NO_RECORDING = "There are no recordings in this folder; please name another."
 INSTEAD = "The default model does not know such recordings, so another answers."
-"""The bundled models that are part of this installation."""
 
 
 def parser() -> argparse.ArgumentParser:

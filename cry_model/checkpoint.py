@@ -126,6 +126,7 @@ BUNDLED: Mapping[str, str] = {
 }
 """Short name of each bundled classifier -> its folder; an installed package has only the first."""
 INSTALLED = tuple(name for name in BUNDLED if (ASSETS / BUNDLED[name]).is_dir())
+"""The bundled classifiers that are part of this installation."""
 DEFAULT = ASSETS / BUNDLED["six-class"]
 """The bundled checkpoint that is the default."""
 DEFAULT_DETECTOR = ASSETS / "detector-resnet18"

@@ -16,8 +16,8 @@ By Ville's inequality, it ever reaches 40 with a probability of 2.5% at most.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -100,10 +100,6 @@ class Report:
             "better": f"better than always naming the most frequent reason: {right:.0%} against "
             f"{constant:.0%}, p = {self.skill.anytime_p:.2g}",
         }[self.state]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return {"state": self.state, **asdict(self), "anytime_p": self.skill.anytime_p}
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,7 +124,7 @@ def prune(options: ExportOptions, folder: Path) -> Path:
             raise CheckpointError(f"{options.out} already has a checkpoint; choose another --out.")
     left, preset = channels_left(model, options.prune), recorded_preset(config)
     if "fold" in config.training:
-        raise DataError("This is one fold; do not fit it on its test part.")
+        raise DataError("This is one fold of a cross-validation; prune the final fit instead.")
     data = learnt_by(options, config)
     data = replace(data, clips=data.clips.labelled())
     if data.corpus.labels != config.labels:

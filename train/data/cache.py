@@ -272,8 +272,8 @@ def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
     else:
         groups = table.groupby("label")["group"].nunique()
         if few := [f"{label} ({count})" for label, count in groups.items() if count < folds]:
-            few = ", ".join(few)
-            found.append(f"fewer than {folds} groups, so some folds lack the label: {few}.")
+            names = ", ".join(few)
+            found.append(f"fewer than {folds} groups, so some folds lack the label: {names}.")
     guessed = set(table["recording"]).issuperset(table["group"])
     if protocol == "baby" and guessed and data.corpus.name.startswith(f"{folder.NAME}-"):
         found.append(
